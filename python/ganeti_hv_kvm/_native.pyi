@@ -1,0 +1,156 @@
+"""TAP devices and QMP in Rust; see the public names in `ganeti_hv_kvm`."""
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, NamedTuple, final
+
+from typing import Self
+
+__version__: Final[str]
+
+TUNSETIFF: Final[int]
+TUNGETIFF: Final[int]
+TUNGETFEATURES: Final[int]
+IFF_TAP: Final[int]
+IFF_NO_PI: Final[int]
+IFF_ONE_QUEUE: Final[int]
+IFF_VNET_HDR: Final[int]
+IFF_MULTI_QUEUE: Final[int]
+
+def _OpenTap(vnet_hdr: bool = True) -> tuple[str, int]: ...
+def OpenTap(
+    name: str = "", features: Mapping[str, Any] | None = None
+) -> tuple[str, list[int], list[int]]: ...
+def _GetTunFeatures(
+    fd: int, _ioctl: Callable[[int, int, bytes], bytes] | None = None
+) -> int | None: ...
+def _ProbeTapVnetHdr(
+    fd: int, _features_fn: Callable[[int], int | None] | None = None
+) -> bool: ...
+def _ProbeTapMqVirtioNet(
+    fd: int, _features_fn: Callable[[int], int | None] | None = None
+) -> bool: ...
+
+class QmpTimestamp(NamedTuple):
+    seconds: int
+    microseconds: int
+
+@final
+class QmpMessage:
+    def __init__(self, data: dict[str, Any]) -> None: ...
+    @property
+    def data(self) -> dict[str, Any]: ...
+    def __getitem__(self, field_name: str) -> Any: ...
+    def __setitem__(self, field_name: str, field_value: Any) -> None: ...
+    def __delitem__(self, field_name: str) -> None: ...
+    def __contains__(self, field_name: object) -> bool: ...
+    def __len__(self) -> int: ...
+    def __eq__(self, other: object) -> bool: ...
+    def to_bytes(self) -> bytes: ...
+    def to_json_string(self) -> str: ...
+    @staticmethod
+    def build_from_json_string(json_string: str | bytes) -> QmpMessage: ...
+    @staticmethod
+    def BuildFromJsonString(json_string: str | bytes) -> QmpMessage: ...
+
+@final
+class QmpEvent:
+    def __init__(
+        self, timestamp: QmpTimestamp, event_type: str, data: dict[str, Any] | None
+    ) -> None: ...
+    @property
+    def timestamp(self) -> QmpTimestamp: ...
+    @property
+    def event_type(self) -> str: ...
+    @property
+    def data(self) -> dict[str, Any]: ...
+    def __getitem__(self, field_name: str) -> Any: ...
+    @staticmethod
+    def build_from_data(data: Mapping[str, Any]) -> QmpEvent: ...
+
+class QmpConnection:
+    # Ganeti's class constants (2.6 and 3.x); _MESSAGE_END_TOKEN etc. are bytes.
+    _QMP_TIMEOUT: float
+    _SOCKET_TIMEOUT: float
+    _FIRST_MESSAGE_KEY: str
+    _EVENT_KEY: str
+    _ERROR_KEY: str
+    _RETURN_KEY: str
+    _ACTUAL_KEY: str
+    ACTUAL_KEY: str
+    _ERROR_CLASS_KEY: str
+    _ERROR_DESC_KEY: str
+    _EXECUTE_KEY: str
+    _ARGUMENTS_KEY: str
+    _VERSION_KEY: str
+    _PACKAGE_KEY: str
+    _QEMU_KEY: str
+    _CAPABILITIES_COMMAND: str
+    _QUERY_COMMANDS: str
+    _MESSAGE_END_TOKEN: bytes
+    _SEND_END_TOKEN: bytes
+
+    def __new__(
+        cls,
+        monitor_filename: str | os.PathLike[str],
+        timeout: float | None = None,
+        *,
+        max_message_size: int | None = None,
+    ) -> Self: ...
+    @property
+    def monitor_filename(self) -> str: ...
+    @property
+    def socket_path(self) -> str: ...
+    @property
+    def timeout(self) -> float: ...
+    @timeout.setter
+    def timeout(self, seconds: float) -> None: ...
+    @property
+    def version(self) -> tuple[int, int, int] | None: ...
+    @property
+    def package(self) -> str | None: ...
+    @property
+    def supported_commands(self) -> frozenset[str] | None: ...
+    @property
+    def peer_pid(self) -> int | None: ...
+    @property
+    def lost_events(self) -> int: ...
+    def connect(self, *, timeout: float | None = None, discover: bool = True) -> None: ...
+    def close(self) -> None: ...
+    def is_connected(self) -> bool: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None: ...
+    def execute_qmp(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        fds: Sequence[int] = (),
+    ) -> Any: ...
+    def Execute(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        fds: Sequence[int] = (),
+    ) -> Any: ...
+    def send_qmp(
+        self, message: QmpMessage, *, timeout: float | None = None, fds: Sequence[int] = ()
+    ) -> None: ...
+    def recv_qmp(self, *, timeout: float | None = None) -> QmpMessage: ...
+    def get_qmp_response(self, command: str, *, timeout: float | None = None) -> Any: ...
+    def wait_for_qmp_event(
+        self,
+        event_types: Collection[str],
+        timeout: float,
+        *,
+        device: str | None = None,
+    ) -> QmpEvent | None: ...

@@ -1,0 +1,90 @@
+"""The errors that this package raises, by what the caller can do about them.
+
+With Ganeti at hand its own ``errors.HypervisorError`` is their base, so that Ganeti's ``except``
+clauses catch them; without Ganeti, classes of the same names take its place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+
+    class GenericError(Exception): ...
+
+    class HypervisorError(GenericError): ...
+
+    class ProgrammerError(GenericError): ...
+
+    class HotplugError(HypervisorError): ...
+
+else:
+    try:
+        from ganeti.errors import GenericError, HotplugError, HypervisorError, ProgrammerError
+    except ImportError:
+
+        class GenericError(Exception):
+            """Stands for Ganeti's class of the same name."""
+
+        class HypervisorError(GenericError):
+            """Stands for Ganeti's class of the same name."""
+
+        class ProgrammerError(GenericError):
+            """Stands for Ganeti's class of the same name."""
+
+        class HotplugError(HypervisorError):
+            """Stands for Ganeti's class of the same name."""
+
+
+class TapError(HypervisorError):
+    """A TAP device could not be opened; nothing of the attempt is left.
+
+    ``errno`` is the failed system call's, or None where none was made.
+    """
+
+    errno: int | None = None
+
+
+class QmpError(HypervisorError):
+    """What all errors of a QMP connection have in common."""
+
+
+class QmpConnectError(QmpError):
+    """The monitor could not be reached: no socket, nobody listens, no permission."""
+
+
+class QmpHandshakeError(QmpError):
+    """Somebody answered who does not speak QMP."""
+
+
+class QmpCommandNotSupported(QmpError):
+    """This QEMU does not know the command; it was not sent."""
+
+
+class QmpRefusedError(QmpError):
+    """QEMU answered the command with an error: it was not carried out.
+
+    ``error_class`` and ``desc`` are QEMU's own "class" and "desc".
+    """
+
+    error_class: str = ""
+    desc: str = ""
+
+
+class QmpTimeoutError(QmpError):
+    """The deadline passed. A command that was sent may or may not be carried out yet.
+
+    The connection must be connected anew before it can be used again.
+    """
+
+
+class QmpLostError(QmpError):
+    """The connection broke. A command that was sent may or may not have been carried out."""
+
+
+class QmpProtocolError(QmpError):
+    """What came is not QMP: bad JSON, bad UTF-8, a message that is too large or of no known form."""
+
+
+class QmpNotConnectedError(QmpError, ProgrammerError):
+    """The connection was used before ``connect()``, or after a failure without a new one."""

@@ -1,0 +1,1 @@
+//! TAP devices and the QEMU Machine Protocol (QMP) for KVM guests; knows nothing of Python or Ganeti.
