@@ -1,0 +1,33 @@
+"""Every test: the helpers are importable, and no Ganeti path is the machine's own.
+
+GANETI_UNDER_TEST (3.0 by default, or 3.1) chooses the Ganeti that tests in this process import.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from harness import node, paths  # noqa: E402  (needs the path above)
+
+GANETI_UNDER_TEST = os.environ.get("GANETI_UNDER_TEST", "3.0")
+_ROOT = Path(tempfile.mkdtemp(prefix="gnt-", dir="/tmp")) / node.HOST_NAME
+
+# Before Ganeti is imported: its module makes its folders when an object is made.
+os.environ.update(GANETI_ROOTDIR=str(_ROOT), GANETI_HOSTNAME=node.HOST_NAME)
+for _folder in ("var/run/ganeti", "var/lib/ganeti", "var/log/ganeti/kvm", "etc/ganeti"):
+    (_ROOT / _folder).mkdir(parents=True)
+if "ganeti" not in sys.modules:
+    sys.path.insert(0, str(paths.GANETI_CODE[GANETI_UNDER_TEST]))
+
+
+def pytest_report_header() -> str:
+    return f"Ganeti under test: {paths.GANETI_CODE[GANETI_UNDER_TEST]}"
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_ROOT.parent, ignore_errors=True)
