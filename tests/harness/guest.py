@@ -25,7 +25,8 @@ _MODULES = (
     "button",
     "evdev",
 )
-_POWER_BUTTON = "#!/bin/sh\necho 'guest: power button' >/dev/console\nexec poweroff -f\n"
+_ON_POWER_BUTTON = "#!/bin/sh\necho 'guest: power button' >/dev/console\nexec poweroff -f\n"
+POWER_BUTTON = re.compile(r"guest: power button")
 STATUS_LINE = re.compile(
     r"guest: up (?P<seconds>\d+)s, cpus (?P<cpus>\d+), memory (?P<memory>\d+)MiB,"
     r" disks(?P<disks>[^,]*), nics(?P<nics>[^.]*)\."
@@ -58,7 +59,7 @@ def _contents() -> list[cpio.Entry]:
         cpio.executable("init", script),
         cpio.executable("bin/busybox", (paths.GUEST_PARTS / "bin/busybox").read_bytes()),
         cpio.link("bin/sh", "busybox"),
-        cpio.executable("etc/acpi/PWRF/00000080", _POWER_BUTTON.encode()),
+        cpio.executable("etc/acpi/PWRF/00000080", _ON_POWER_BUTTON.encode()),
     ]
     modules = _modules_in_order()
     entries += [cpio.plain_file(f"modules/{name}", data) for name, data in modules.items()]

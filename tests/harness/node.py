@@ -44,6 +44,7 @@ class Node:
     root: Path
     generation: str
     module: str
+    origin: Path
 
     @property
     def run_folder(self) -> Path:
@@ -72,6 +73,13 @@ def make_node(generation: str, module: str) -> Node:
 
     Raises RuntimeError if Ganeti was imported already, or if not the wanted module answers.
     """
+    if module == OURS:
+        importlib.import_module("ganeti_hv_kvm.activation").install()
+    return find_node(generation, module)
+
+
+def find_node(generation: str, module: str) -> Node:
+    """As `make_node`, where this interpreter already is as it should be (enabled, or not)."""
     if "ganeti" in sys.modules:
         raise RuntimeError("a node is made before Ganeti is imported")
     # Short: a Unix socket's path has at most 107 bytes.
@@ -80,12 +88,11 @@ def make_node(generation: str, module: str) -> Node:
         (root / folder).mkdir(parents=True)
     os.environ.update(GANETI_ROOTDIR=str(root), GANETI_HOSTNAME=HOST_NAME)
     sys.path.insert(0, str(paths.GANETI_CODE[generation]))
-    if module == OURS:
-        importlib.import_module("ganeti_hv_kvm.activation").install()
-    origin = importlib.import_module("ganeti.hypervisor.hv_kvm").__file__
-    if ("ganeti_hv_kvm" in str(origin)) != (module == OURS):
-        raise RuntimeError(f"wanted the module {module}, got {origin}")
-    return Node(root, generation, module)
+    origin = Path(str(importlib.import_module("ganeti.hypervisor.hv_kvm").__file__))
+    if ("ganeti_hv_kvm" in origin.parts) != (module == OURS):
+        shutil.rmtree(root.parent)
+        raise RuntimeError(f"wanted the module {module}, Ganeti found {origin}")
+    return Node(root, generation, module, origin)
 
 
 def make_bridge(name: str = BRIDGE) -> None:

@@ -1,0 +1,1 @@
+"""The main job shown: Ganeti starts a real guest through this project's module."""
