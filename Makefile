@@ -1,0 +1,93 @@
+# Two commands do it all, set-up included: `make demo` and `make test`. Each part of the tests is a
+# target too, and CI calls the same ones. What is built or fetched lies in target, .venv and .work.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+SANDBOX := tests/harness/sandbox
+REPORTS := .work/reports
+GANETI ?= 3.0
+# pyo3 asks this interpreter; the same for every build, or each would redo the other's.
+export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
+export CARGO_TARGET_DIR := $(CURDIR)/target
+
+RUST := Cargo.toml Cargo.lock clippy.toml pyproject.toml $(shell find src -name '*.rs')
+PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi')
+# Network, mount and process namespaces of its own: no test sees or changes the machine's.
+PYTEST = $(SANDBOX) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@
+STAGES := lint-rust lint-python test-rust build test-native test-unit test-contract test-system
+
+.PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
+  test-unit test-contract test-system format audit clean
+
+help: ## What there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## A real guest through Ganeti and this module, start to end (GANETI=3.1 for that one)
+	@$(MAKE) wheel
+	@tests/setup/enabled_venv.sh
+	@PYTHONPATH=tests $(SANDBOX) .work/enabled/bin/python -m demo --ganeti $(GANETI)
+
+test: setup ## Every check there is, with a summary
+	@MAKE='$(MAKE)' $(PYTHON) tests/harness/check_all.py $(STAGES)
+
+setup: ## Debian packages, .venv, a guest, Ganeti 3.1: only what is missing
+	@tests/setup/all.sh
+
+build: .work/stamps/build ## The native part, for the tests to import
+.work/stamps/build: $(RUST) .work/stamps/python_venv
+	@.venv/bin/maturin develop --release --locked --quiet
+	@touch $@
+
+wheel: .work/stamps/wheel ## The wheel, in .work/dist
+.work/stamps/wheel: $(RUST) $(PACKAGE) .work/stamps/python_venv
+	@.venv/bin/maturin build --release --locked --quiet --out .work/dist
+	@touch $@
+
+.work/stamps/python_venv:
+	@tests/setup/all.sh
+
+lint: lint-rust lint-python ## Format and lints of both languages
+
+lint-rust:
+	cargo fmt --check
+	cargo clippy --locked --quiet --all-targets -- -D warnings
+	cargo clippy --locked --quiet --all-targets --features python -- -D warnings
+
+lint-python:
+	.venv/bin/ruff format --check --quiet python tests
+	.venv/bin/ruff check --quiet python tests
+	.venv/bin/mypy
+
+test-rust: ## Rust tests; the core needs no Python
+	cargo test --locked --quiet
+
+test-native: build ## The binding between Rust and Python
+	$(PYTEST).xml tests/native
+
+test-unit: build ## Python units, under Ganeti 3.0 and under 3.1
+	GANETI_UNDER_TEST=3.0 $(PYTEST)-3.0.xml tests/unit
+	GANETI_UNDER_TEST=3.1 $(PYTEST)-3.1.xml tests/unit
+
+test-contract: build ## Ganeti's own suites, and comparisons with the original
+	$(PYTEST).xml tests/contract
+
+test-system: build ## Real QEMU, TAPs, processes; the original's faults
+	$(PYTEST).xml tests/system
+
+format: ## Formats both languages
+	cargo fmt
+	.venv/bin/ruff format python tests
+	.venv/bin/ruff check --fix python tests
+
+audit: ## Licences, sources and doubles of the Rust dependencies
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --all-features check licenses bans sources
+
+clean: ## Removes all that was built or fetched
+	rm -rf target .venv .work dist python/ganeti_hv_kvm/*.so
+	find python tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,112 @@
+"""`make test`: runs the given make targets one after the other, then sums up.
+
+All of them run, also after one has failed: a summary tells which, how long each took, how many
+tests passed, and every skip with its reason. The exit status is 0 only if all passed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from paths import WORK
+
+_REPORTS = WORK / "reports"
+_CARGO_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
+
+
+@dataclass
+class Counts:
+    """Tests by what became of them; skips with their reasons."""
+
+    passed: int = 0
+    failed: int = 0
+    skips: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A make target that has run."""
+
+    name: str
+    seconds: float
+    status: int
+    counts: Counts
+
+
+def run_stage(name: str) -> Stage:
+    """Runs one target, its output shown as it comes."""
+    print(f"\n=== {name}", flush=True)
+    start = time.monotonic()
+    command = [os.environ.get("MAKE", "make"), name]
+    output = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            output.append(line)
+            print(line, end="", flush=True)
+    seconds = time.monotonic() - start
+    print(f"=== {name}: {'passed' if process.returncode == 0 else 'FAILED'} after {seconds:.1f} s")
+    return Stage(name, seconds, process.returncode, _count(name, "".join(output)))
+
+
+def _count(stage: str, output: str) -> Counts:
+    counts = Counts()
+    for passed, failed, ignored in _CARGO_RESULT.findall(output):
+        counts.passed += int(passed)
+        counts.failed += int(failed)
+        counts.skips += [f"{stage}: ignored by cargo test"] * int(ignored)
+    for report in sorted(_REPORTS.glob(f"{stage}*.xml")):
+        for case in xml.parse(report).iter("testcase"):
+            _count_case(case, counts)
+    return counts
+
+
+def _count_case(case: xml.Element, counts: Counts) -> None:
+    if (skip := case.find("skipped")) is not None:
+        name = f"{case.get('classname')}.{case.get('name')}"
+        counts.skips.append(f"{name}: {skip.get('message')}")
+    elif case.find("failure") is not None or case.find("error") is not None:
+        counts.failed += 1
+    else:
+        counts.passed += 1
+
+
+def summary(stages: Sequence[Stage]) -> str:
+    """The table, and below it each skip."""
+    lines = ["", f"{'stage':16}{'result':10}{'seconds':>8}{'passed':>8}{'failed':>8}{'skipped':>8}"]
+    for stage in stages:
+        counts = stage.counts
+        numbers = f"{counts.passed:8}{counts.failed:8}{len(counts.skips):8}"
+        result = "passed" if stage.status == 0 else "FAILED"
+        lines.append(f"{stage.name:16}{result:10}{stage.seconds:8.1f}{numbers}")
+    skips = [skip for stage in stages for skip in stage.counts.skips]
+    passed = sum(stage.counts.passed for stage in stages)
+    failed = sum(stage.counts.failed for stage in stages)
+    seconds = sum(stage.seconds for stage in stages)
+    totals = f"{seconds:8.1f}{passed:8}{failed:8}{len(skips):8}"
+    result = "passed" if all(stage.status == 0 for stage in stages) else "FAILED"
+    lines.append(f"{'all':16}{result:10}{totals}")
+    lines += ["", f"skipped: {len(skips)}", *(f"  {skip}" for skip in skips)]
+    return "\n".join(lines)
+
+
+def main(names: Sequence[str]) -> int:
+    shutil.rmtree(_REPORTS, ignore_errors=True)
+    _REPORTS.mkdir(parents=True)
+    stages = [run_stage(name) for name in names]
+    print(summary(stages))
+    return 0 if all(stage.status == 0 for stage in stages) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
