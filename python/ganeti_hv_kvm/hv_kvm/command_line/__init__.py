@@ -1,0 +1,127 @@
+"""QEMU's command line: an instance, its parameters and probed facts go in, arguments come out.
+
+Nothing here touches the system. The command has two parts, as the runtime file keeps only the
+first: ``build`` makes what describes the guest, ``complete`` adds what belongs to one execution on
+one node. No secret is part of either.
+
+Each dialect is a list of sections in the order of the original it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from . import boot, display, machine, network, peripherals, process, storage
+from .network import device_features
+from .process import START_PAUSED
+from .request import AttachedNic, Completion, Display, LateSection, Paths, Section, StartRequest
+from .storage import aio_cache, block_node
+
+__all__ = [
+    "START_PAUSED",
+    "AttachedNic",
+    "Completion",
+    "Display",
+    "Paths",
+    "StartRequest",
+    "aio_cache",
+    "block_node",
+    "build",
+    "complete",
+    "device_features",
+]
+
+_HEAD: tuple[Section, ...] = (
+    machine.name,
+    machine.memory,
+    machine.processors,
+    machine.pidfile,
+)
+
+_MIDDLE: tuple[Section, ...] = (
+    machine.paused,
+    boot.network,
+    boot.cdroms,
+    boot.floppy,
+    boot.kernel,
+    machine.memory_backing,
+    peripherals.monitor,
+    peripherals.serial,
+    peripherals.usb,
+    display.screen,
+)
+
+_TAIL: tuple[Section, ...] = (
+    machine.cpu,
+    display.vga,
+    peripherals.usb_devices,
+    machine.uuid,
+    peripherals.guest_agent,
+    peripherals.extra,
+)
+
+_STORED: Mapping[str, tuple[Section, ...]] = {
+    "drive": (
+        *_HEAD,
+        peripherals.sound,
+        peripherals.scsi_controller,
+        peripherals.balloon,
+        machine.daemon,
+        machine.acpi,
+        machine.reboot,
+        machine.machine,
+        *_MIDDLE,
+        machine.clock,
+        process.stored_chroot,
+        *_TAIL,
+    ),
+    "blockdev": (
+        *_HEAD,
+        peripherals.scsi_controller,
+        peripherals.balloon,
+        machine.daemon,
+        machine.reboot,
+        machine.acpi,
+        machine.machine,
+        *_MIDDLE,
+        peripherals.sound,
+        machine.clock,
+        *_TAIL,
+    ),
+}
+
+_LATE: tuple[LateSection, ...] = (
+    process.keymap,
+    network.cards,
+    network.incoming,
+    process.monitors,
+    storage.disks,
+    process.start_paused,
+)
+
+_ADDED: Mapping[str, tuple[LateSection, ...]] = {
+    "drive": (process.configured_user, *_LATE, process.pool_user),
+    "blockdev": (*_LATE, process.user_and_chroot),
+}
+
+
+def build(request: StartRequest) -> list[str]:
+    """The command as the runtime file keeps it, QEMU's path first.
+
+    Raises HypervisorError for what cannot be said to this QEMU.
+    """
+    command = [request.facts.path]
+    for section in _STORED[request.dialect.name]:
+        command += section(request)
+    return command
+
+
+def complete(command: Sequence[str], completion: Completion) -> list[str]:
+    """A stored command with what this execution adds to it; ``command`` stays as it is.
+
+    Raises HypervisorError for what cannot be said to this QEMU.
+    """
+    whole = [str(word) for word in command]
+    for section in _ADDED[completion.dialect.name]:
+        whole += section(completion, whole)
+    return whole

@@ -1,0 +1,175 @@
+"""What the guest starts from: kernel, network, CD-ROMs, floppy. Disks are in storage.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ganeti import constants, errors, utils
+
+from ganeti_hv_kvm.hv_kvm.compat import Dialect
+from ganeti_hv_kvm.hv_kvm.kvm_utils import DictToQemuStringNotation
+
+from .option import properties
+from .request import StartRequest
+
+_CDROM_1 = "cdrom1"
+_CDROM_2 = "cdrom2"
+_FLOPPY = "floppy1"
+
+# Disks get the targets from 0 on; a CD-ROM without a target of its own would take the first one's
+# and QEMU refuse the disk ("lun already used"). LSI ends at 7, which is the controller itself.
+_SCSI_TARGETS = {_CDROM_1: constants.MAX_DISKS + 1, _CDROM_2: constants.MAX_DISKS}
+_LSI_TARGETS = {_CDROM_1: 6, _CDROM_2: 5}
+
+_BLOCKDEV_CDROM_DRIVERS: Mapping[str, str] = {
+    constants.HT_DISK_IDE: "ide-cd",
+    constants.HT_DISK_PARAVIRTUAL: "virtio-blk-pci",
+    constants.HT_DISK_SCSI_CD: "scsi-cd",
+}
+
+
+def boots_from(hvp: Mapping[str, Any], source: str) -> bool:
+    """Whether the guest starts from ``source`` (a value of boot_order); a kernel comes first."""
+    return not hvp[constants.HV_KERNEL_PATH] and hvp[constants.HV_BOOT_ORDER] == source
+
+
+def boot_option(dialect: Dialect, letter: str) -> list[str]:
+    """-boot with QEMU's letter: c disk, d CD-ROM, n network."""
+    return ["-boot", f"{dialect.boot_prefix}{letter}"]
+
+
+def network(request: StartRequest) -> list[str]:
+    """-boot from the network."""
+    if not boots_from(request.hvp, constants.HT_BO_NETWORK):
+        return []
+    return boot_option(request.dialect, "n")
+
+
+def kernel(request: StartRequest) -> list[str]:
+    """-kernel, -initrd, -append: a kernel from the node's file system."""
+    hvp = request.hvp
+    if not hvp[constants.HV_KERNEL_PATH]:
+        return []
+    words = [f"root={hvp[constants.HV_ROOT_PATH]}", hvp[constants.HV_KERNEL_ARGS]]
+    if hvp[constants.HV_SERIAL_CONSOLE]:
+        words.append(f"console=ttyS0,{hvp[constants.HV_SERIAL_SPEED]}")
+    initrd = hvp[constants.HV_INITRD_PATH]
+    return [
+        *("-kernel", hvp[constants.HV_KERNEL_PATH]),
+        *(("-initrd", initrd) if initrd else ()),
+        *("-append", " ".join(words)),
+    ]
+
+
+def _images(hvp: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(node name, image) of each CD-ROM."""
+    both = (
+        (_CDROM_1, hvp[constants.HV_CDROM_IMAGE_PATH]),
+        (_CDROM_2, hvp[constants.HV_KVM_CDROM2_IMAGE_PATH]),
+    )
+    return [(node, image) for node, image in both if image]
+
+
+def _cdrom_model(request: StartRequest, node: str) -> str:
+    hvp = request.hvp
+    first_boots = node == _CDROM_1 and boots_from(hvp, constants.HT_BO_CDROM)
+    if first_boots and not request.dialect.blockdev:
+        return str(constants.HT_DISK_IDE)
+    return str(hvp[constants.HV_KVM_CDROM_DISK_TYPE] or hvp[constants.HV_DISK_TYPE])
+
+
+def has_scsi_cdrom(request: StartRequest) -> bool:
+    """Whether a CD-ROM needs a SCSI controller."""
+    if request.dialect.blockdev:
+        return request.hvp[constants.HV_KVM_CDROM_DISK_TYPE] in constants.HT_SCSI_DEVICE_TYPES
+    models = (_cdrom_model(request, node) for node, _ in _images(request.hvp))
+    return any(model in constants.HT_SCSI_DEVICE_TYPES for model in models)
+
+
+def _cdrom_device(request: StartRequest, driver: str, node: str) -> list[str]:
+    target = None
+    among_disks = request.hvp[constants.HV_DISK_TYPE] in constants.HT_SCSI_DEVICE_TYPES
+    if driver == "scsi-cd" and among_disks:
+        lsi = request.hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE] == constants.HT_SCSI_CONTROLLER_LSI
+        target = ("scsi-id", (_LSI_TARGETS if lsi else _SCSI_TARGETS)[node])
+    return ["-device", properties(driver, ("drive", node), target)]
+
+
+def _cdrom_drive(request: StartRequest, node: str, image: str) -> list[str]:
+    model = _cdrom_model(request, node)
+    scsi = model in constants.HT_SCSI_DEVICE_TYPES
+    virtio = model == constants.HT_DISK_PARAVIRTUAL
+    boots = node == _CDROM_1 and boots_from(request.hvp, constants.HT_BO_CDROM)
+    drive = properties(
+        ("file", image),
+        ("media", "cdrom"),
+        None if utils.IsUrl(image) else ("format", "raw"),
+        # -drive has no if= for the scsi-* models; they need a device of their own.
+        ("if", "none" if scsi else "virtio" if virtio else model),
+        ("boot", "on") if boots and request.facts.needs_boot_flag else None,
+        ("id", node) if scsi else None,
+    )
+    device = _cdrom_device(request, "scsi-cd", node) if scsi else []
+    return ["-drive", drive, *device]
+
+
+def _cdrom_blockdev(request: StartRequest, node: str, image: str) -> list[str]:
+    model = _cdrom_model(request, node)
+    driver = _BLOCKDEV_CDROM_DRIVERS.get(model)
+    if driver is None:
+        raise errors.HypervisorError(
+            f"a CD-ROM cannot be of type {model}; set {constants.HV_KVM_CDROM_DISK_TYPE} to one of"
+            f" {', '.join(sorted(_BLOCKDEV_CDROM_DRIVERS))}"
+        )
+    if utils.IsUrl(image):
+        file = {"driver": image.partition(":")[0].lower(), "url": image}
+    else:
+        file = {"driver": "file", "filename": image}
+    block = {
+        "driver": "raw",
+        "cache": {"direct": False, "no-flush": True},
+        "read-only": True,
+        "node-name": node,
+        "file": file,
+    }
+    return [
+        *("-blockdev", DictToQemuStringNotation(block)),
+        *_cdrom_device(request, driver, node),
+    ]
+
+
+def cdroms(request: StartRequest) -> list[str]:
+    """The two CD-ROM drives, each if it has an image; the first can be started from."""
+    describe = _cdrom_blockdev if request.dialect.blockdev else _cdrom_drive
+    arguments: list[str] = []
+    for node, image in _images(request.hvp):
+        if node == _CDROM_1 and boots_from(request.hvp, constants.HT_BO_CDROM):
+            arguments += boot_option(request.dialect, "d")
+        arguments += describe(request, node, image)
+    return arguments
+
+
+def floppy(request: StartRequest) -> list[str]:
+    """The floppy drive, if it has an image."""
+    image = request.hvp[constants.HV_KVM_FLOPPY_IMAGE_PATH]
+    if not image:
+        return []
+    boots = boots_from(request.hvp, constants.HT_BO_FLOPPY)
+    first = ["-boot", "a"] if boots else []
+    if request.dialect.blockdev:
+        file = {"driver": "file", "filename": image}
+        block = {"driver": "raw", "node-name": _FLOPPY, "file": file}
+        return [
+            *first,
+            *("-blockdev", DictToQemuStringNotation(block)),
+            *("-device", properties("floppy", ("drive", _FLOPPY))),
+        ]
+    drive = properties(
+        ("file", image),
+        ("format", "raw"),
+        ("media", "disk"),
+        ("boot", "on") if boots and request.facts.needs_boot_flag else None,
+        ("if", "floppy"),
+    )
+    return [*first, "-drive", drive]

@@ -1,0 +1,99 @@
+"""The guest's mainboard: name, memory, processors, machine type, clock, identity."""
+
+from __future__ import annotations
+
+from ganeti import constants
+
+from .option import properties
+from .request import StartRequest
+
+
+def name(request: StartRequest) -> list[str]:
+    """-name: the instance's name, by which Ganeti recognises the process."""
+    return ["-name", request.instance.name]
+
+
+def memory(request: StartRequest) -> list[str]:
+    """-m: the most memory the guest may get, in MiB; ballooning takes the rest away."""
+    return ["-m", str(request.instance.beparams[constants.BE_MAXMEM])]
+
+
+def processors(request: StartRequest) -> list[str]:
+    """-smp: vCPUs and, where configured, their topology."""
+    topology = (
+        ("cores", request.hvp[constants.HV_CPU_CORES]),
+        ("threads", request.hvp[constants.HV_CPU_THREADS]),
+        ("sockets", request.hvp[constants.HV_CPU_SOCKETS]),
+    )
+    count = str(request.instance.beparams[constants.BE_VCPUS])
+    return ["-smp", properties(count, *(pair for pair in topology if pair[1]))]
+
+
+def pidfile(request: StartRequest) -> list[str]:
+    """-pidfile"""
+    return ["-pidfile", request.paths.pidfile]
+
+
+def daemon(request: StartRequest) -> list[str]:
+    """-daemonize and the log of what QEMU has to say afterwards."""
+    return ["-daemonize", "-D", request.paths.logfile]
+
+
+def _acpi_by_machine(request: StartRequest) -> bool:
+    # QEMU 9 dropped -no-acpi; acpi=off is understood since 5.0.
+    return not request.hvp[constants.HV_ACPI] and not request.facts.has_switch("-no-acpi")
+
+
+def acpi(request: StartRequest) -> list[str]:
+    """-no-acpi, where this QEMU still has it."""
+    wanted = request.hvp[constants.HV_ACPI]
+    return [] if wanted or _acpi_by_machine(request) else ["-no-acpi"]
+
+
+def reboot(request: StartRequest) -> list[str]:
+    """-no-reboot: QEMU ends when the guest reboots."""
+    exits = request.hvp[constants.HV_REBOOT_BEHAVIOR] == constants.INSTANCE_REBOOT_EXIT
+    return ["-no-reboot"] if exits else []
+
+
+def machine(request: StartRequest) -> list[str]:
+    """-machine: type and accelerator, in the words that this QEMU has for them."""
+    kvm_flag = request.hvp[constants.HV_KVM_FLAG]
+    model = request.hvp[constants.HV_KVM_MACHINE_VERSION] or request.facts.default_machine
+    if request.facts.has_switch("-machine"):
+        accel = ("accel", "kvm") if kvm_flag == constants.HT_KVM_ENABLED else None
+        no_acpi = ("acpi", "off") if _acpi_by_machine(request) else None
+        return ["-machine", properties(model, no_acpi, accel)]
+    switch = {
+        constants.HT_KVM_ENABLED: "-enable-kvm",
+        constants.HT_KVM_DISABLED: "-disable-kvm",
+    }.get(kvm_flag)
+    known = switch is not None and request.facts.has_switch(switch)
+    return ["-machine", model, *([switch] if known and switch else [])]
+
+
+def paused(request: StartRequest) -> list[str]:
+    """-S for an instance that the administrator wants to find stopped at its first instruction."""
+    return ["-S"] if request.startup_paused else []
+
+
+def memory_backing(request: StartRequest) -> list[str]:
+    """-mem-path: guest memory from a hugetlbfs folder, taken at once."""
+    folder = request.hvp[constants.HV_MEM_PATH]
+    return ["-mem-path", folder, "-mem-prealloc"] if folder else []
+
+
+def clock(request: StartRequest) -> list[str]:
+    """-rtc for guests that keep local time."""
+    return ["-rtc", "base=localtime"] if request.hvp[constants.HV_USE_LOCALTIME] else []
+
+
+def cpu(request: StartRequest) -> list[str]:
+    """-cpu: model and flags, as the administrator wrote them."""
+    model = request.hvp[constants.HV_CPU_TYPE]
+    return ["-cpu", model] if model else []
+
+
+def uuid(request: StartRequest) -> list[str]:
+    """-uuid: the instance's uuid in the guest's DMI tables."""
+    return ["-uuid", request.instance.uuid] if request.facts.has_switch("-uuid") else []

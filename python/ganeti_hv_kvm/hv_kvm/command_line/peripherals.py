@@ -1,0 +1,96 @@
+"""What is plugged into the guest: controllers, sound, USB, serial port, monitor, guest agent."""
+
+from __future__ import annotations
+
+import logging
+
+from ganeti import constants
+
+from .boot import has_scsi_cdrom
+from .option import properties, unix_server
+from .request import StartRequest
+
+# -usbdevice's names for devices that -device knows by another.
+_USB_DRIVERS = {
+    "braille": "usb-braille",
+    "keyboard": "usb-kbd",
+    "mouse": "usb-mouse",
+    "tablet": "usb-tablet",
+    "wacom-tablet": "usb-wacom-tablet",
+}
+
+
+def sound(request: StartRequest) -> list[str]:
+    """The sound card. QEMU 7.1 replaced -soundhw by -audio, which also wants to know the output."""
+    model = request.hvp[constants.HV_SOUNDHW]
+    if not model:
+        return []
+    if request.facts.has_switch("-soundhw"):
+        return ["-soundhw", model]
+    output = "spice" if request.hvp[constants.HV_KVM_SPICE_BIND] else "none"
+    return ["-audio", properties(("driver", output), ("model", model), ("id", "soundhw"))]
+
+
+def scsi_controller(request: StartRequest) -> list[str]:
+    """The SCSI controller, if a disk or a CD-ROM needs one."""
+    disks = request.hvp[constants.HV_DISK_TYPE] in constants.HT_SCSI_DEVICE_TYPES
+    if not disks and not has_scsi_cdrom(request):
+        return []
+    model = request.hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE]
+    return ["-device", properties(model, ("id", "scsi"))]
+
+
+def balloon(_request: StartRequest) -> list[str]:
+    """The balloon, by which Ganeti changes the memory of a running guest."""
+    return ["-device", "virtio-balloon"]
+
+
+def monitor(request: StartRequest) -> list[str]:
+    """-monitor for people and site scripts; Ganeti itself talks QMP."""
+    return ["-monitor", unix_server(request.paths.monitor)]
+
+
+def serial(request: StartRequest) -> list[str]:
+    """The serial console on a Unix socket, or no serial port."""
+    wanted = request.hvp[constants.HV_SERIAL_CONSOLE]
+    return ["-serial", unix_server(request.paths.serial) if wanted else "none"]
+
+
+def _usb_device(request: StartRequest, device: str) -> list[str]:
+    if request.facts.has_switch("-usbdevice"):
+        return ["-usbdevice", device]
+    return ["-device", _USB_DRIVERS.get(device, device)]
+
+
+def usb(request: StartRequest) -> list[str]:
+    """USB and the pointer; with VNC a tablet, whose pointer does not drift."""
+    pointer = request.hvp[constants.HV_USB_MOUSE]
+    if not pointer and request.hvp[constants.HV_VNC_BIND_ADDRESS]:
+        pointer = constants.HT_MOUSE_TABLET
+    return ["-usb", *(_usb_device(request, pointer) if pointer else ())]
+
+
+def usb_devices(request: StartRequest) -> list[str]:
+    """The administrator's list of USB devices."""
+    names = request.hvp[constants.HV_USB_DEVICES]
+    arguments: list[str] = []
+    for device in names.split(",") if names else ():
+        arguments += _usb_device(request, device)
+    return arguments
+
+
+def guest_agent(request: StartRequest) -> list[str]:
+    """The channel of qemu-guest-agent; its name is the one the agent looks for."""
+    if not request.hvp[constants.HV_USE_GUEST_AGENT]:
+        return []
+    path = request.paths.guest_agent
+    logging.info("KVM: %s: guest agent socket %s", request.instance.name, path)
+    channel = properties("socket", ("path", path), "server", "nowait", ("id", "qga0"))
+    port = properties("virtserialport", ("chardev", "qga0"), ("name", "org.qemu.guest_agent.0"))
+    return ["-chardev", channel, "-device", "virtio-serial,id=qga0", "-device", port]
+
+
+def extra(request: StartRequest) -> list[str]:
+    """The administrator's own arguments."""
+    text = request.hvp[constants.HV_KVM_EXTRA]
+    return request.dialect.split_extra(text) if text else []

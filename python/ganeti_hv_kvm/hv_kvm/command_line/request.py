@@ -1,0 +1,102 @@
+"""What the command line is made of; everything is known before, nothing is looked up here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ganeti_hv_kvm.hv_kvm.compat import DIALECT, Dialect
+from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+
+Hvparams = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files, sockets and folders of one instance, absolute."""
+
+    pidfile: str
+    logfile: str
+    monitor: str
+    serial: str
+    qmp: str
+    kvmd: str
+    guest_agent: str
+    chroot: str
+    spice_cacert: str
+    spice_cert: str
+
+
+@dataclass(frozen=True)
+class Display:
+    """Where VNC or SPICE listen: interface names are addresses by now.
+
+    ``vnc`` may also be a folder, for a Unix socket in it. ``spice_ip_version`` (4 or 6) is set
+    only where the address was found by an interface's name.
+    """
+
+    vnc: str | None = None
+    spice: str | None = None
+    spice_ip_version: int | None = None
+
+
+@dataclass(frozen=True)
+class StartRequest:
+    """An instance to start, and what its stored command depends on."""
+
+    instance: Any
+    facts: QemuFacts
+    paths: Paths
+    display: Display = field(default_factory=Display)
+    startup_paused: bool = False
+    dialect: Dialect = DIALECT
+
+    @property
+    def hvp(self) -> Hvparams:
+        """The instance's hypervisor parameters."""
+        hvparams: Hvparams = self.instance.hvparams
+        return hvparams
+
+
+@dataclass(frozen=True)
+class AttachedNic:
+    """A NIC with the file descriptors of its TAP device, one for each queue."""
+
+    nic: Any
+    tap_fds: Sequence[int]
+    vhost_fds: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What is known only at execution, on the node that runs the guest.
+
+    ``hvp`` are the parameters that the guest was first started with, filled up with those of
+    today; ``instance.hvparams`` are those of today. ``disks`` are (disk with its hvinfo, link,
+    URI), ``incoming`` is the address and port of a migration to wait for. ``pool_user`` is the
+    name of the user that was taken from the cluster's pool, if one was.
+    """
+
+    instance: Any
+    hvp: Hvparams
+    facts: QemuFacts
+    paths: Paths
+    nics: Sequence[AttachedNic] = ()
+    disks: Sequence[tuple[Any, str, str | None]] = ()
+    incoming: tuple[str, int | str] | None = None
+    pool_user: str | None = None
+    dialect: Dialect = DIALECT
+
+    @property
+    def today(self) -> Hvparams:
+        """The parameters as configured now; for what the guest itself does not notice."""
+        hvparams: Hvparams = self.instance.hvparams
+        return hvparams
+
+
+Section = Callable[[StartRequest], list[str]]
+"""One part of the stored command."""
+
+LateSection = Callable[[Completion, Sequence[str]], list[str]]
+"""One part added at execution; it also gets the command so far."""

@@ -1,0 +1,98 @@
+"""What differs between the Ganeti versions we run under, found by feature, never by number.
+
+Ganeti 3.0 describes disks to QEMU with ``-drive``; from 3.1 on it does so with ``-blockdev`` and
+``-device``. Everything else that depends on the running Ganeti is a constant of this module.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ganeti import constants, errors, pathutils
+
+try:
+    from ganeti.utils.bitarray_compat import bitarray  # the development version's own wrapper
+except ImportError:
+    from bitarray import bitarray
+
+__all__ = [
+    "BLOCKDEV",
+    "DIALECT",
+    "DISCARD_DEFAULT",
+    "DRIVE",
+    "HAS_BLOCKDEV",
+    "NIC_SETUP_SCRIPT",
+    "Dialect",
+    "bitarray",
+    "detect_dialect",
+]
+
+
+def _words_at_spaces(text: str) -> list[str]:
+    # Two spaces in a row must not become an empty argument: QEMU takes it for a disk image.
+    return [word for word in text.split(" ") if word]
+
+
+def _words_of_shell(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as err:
+        raise errors.HypervisorError(
+            f"{constants.HV_KVM_EXTRA} cannot be split into words ({err}): {text!r}"
+        ) from err
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one Ganeti generation words QEMU's command line."""
+
+    name: str
+    blockdev: bool
+    """Disks, CD-ROMs and floppies as -blockdev plus -device, else as -drive."""
+    boot_prefix: str
+    """What stands before the drive letter of -boot."""
+    chroot_is_stored: bool
+    """The chroot belongs to the stored command, else it is added at execution."""
+    split_extra: Callable[[str], list[str]]
+    """Splits the parameter kvm_extra into arguments."""
+
+
+DRIVE = Dialect(
+    name="drive",
+    blockdev=False,
+    boot_prefix="",
+    chroot_is_stored=True,
+    split_extra=_words_at_spaces,
+)
+
+BLOCKDEV = Dialect(
+    name="blockdev",
+    blockdev=True,
+    boot_prefix="order=",
+    chroot_is_stored=False,
+    split_extra=_words_of_shell,
+)
+
+
+def detect_dialect(known: Any = constants) -> Dialect:
+    """The dialect of the Ganeti whose ``constants`` module is given.
+
+    Ganeti gave up the value "default" of disk_discard when it moved to -blockdev.
+    """
+    return DRIVE if hasattr(known, "HT_DISCARD_DEFAULT") else BLOCKDEV
+
+
+DIALECT = detect_dialect()
+
+HAS_BLOCKDEV = DIALECT.blockdev
+
+DISCARD_DEFAULT: str | None = getattr(constants, "HT_DISCARD_DEFAULT", None)
+"""The value of disk_discard that leaves the choice to QEMU, or None where there is none."""
+
+NIC_SETUP_SCRIPT: str = (
+    pathutils.KVM_NIC_SETUP if hasattr(pathutils, "KVM_NIC_SETUP") else pathutils.KVM_IFUP
+)
+"""The script that Ganeti runs to put a TAP device into its network."""

@@ -1,0 +1,192 @@
+"""What a QEMU program can do, as it says itself by ``--help``, ``-machine ?`` and ``-device ?``.
+
+One run of QEMU costs 15 to 30 ms, so each question is asked only when its answer is needed, and
+once for each ``QemuFacts``.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ganeti import errors, utils
+
+KVMOPT_HELP = "help"
+KVMOPT_MLIST = "mlist"
+KVMOPT_DEVICELIST = "devicelist"
+
+KVMOPTS_CMDS: Mapping[str, tuple[list[str], bool]] = {
+    KVMOPT_HELP: (["--help"], False),
+    KVMOPT_MLIST: (["-machine", "?"], False),
+    # Old QEMU ends with status 1 after it has printed the list.
+    KVMOPT_DEVICELIST: (["-device", "?"], True),
+}
+"""The question's arguments, and whether the answer counts when QEMU's exit status does not."""
+
+# ",boot=on|off" among the properties of -drive; a line that begins with a dash is another switch.
+BOOT_RE = re.compile(r"^-(?:drive|blockdev)\s(?:.|\n(?!-))*?,boot=on\|off", re.MULTILINE)
+
+_VERSION_RE = re.compile(r"\b(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<revision>\d+))?\b")
+_SWITCH_RE = re.compile(r"^(?=-)", re.MULTILINE)
+_NAME_RE = re.compile(r"-[\w-]+")
+_DEFAULT_RE = re.compile(r"^(?P<name>\S+)[^\n]*\(default\)", re.MULTILINE)
+
+# What Ganeti asks for where QEMU names no default machine.
+_FALLBACK_MACHINE = "pc"
+
+Version = tuple[str, int, int, int]
+"""The version as QEMU writes it, then major, minor and revision."""
+
+
+def get_output(path: str, option: str) -> str:
+    """Asks the QEMU at ``path`` one question of ``KVMOPTS_CMDS`` and returns what it prints.
+
+    Raises HypervisorError if QEMU cannot be run or fails.
+    """
+    if option not in KVMOPTS_CMDS:
+        raise errors.ProgrammerError(f"no such question to QEMU: {option!r}")
+    arguments, may_fail = KVMOPTS_CMDS[option]
+    result = utils.RunCmd([path, *arguments])
+    if result.failed and not may_fail:
+        raise errors.HypervisorError(
+            f"{path} {' '.join(arguments)} failed ({result.fail_reason}), so it is not known what"
+            f" this QEMU can do: {result.output}"
+        )
+    return str(result.output)
+
+
+def parse_version(text: str) -> Version:
+    """The version in the first line of ``--help``; raises HypervisorError if it has none."""
+    first_line = text.partition("\n")[0]
+    found = _VERSION_RE.search(first_line)
+    if found is None:
+        raise errors.HypervisorError(f"no QEMU version in the first line of --help: {first_line!r}")
+    return (
+        found[0],
+        int(found["major"]),
+        int(found["minor"]),
+        int(found["revision"] or 0),
+    )
+
+
+def parse_default_machine(text: str) -> str:
+    """The machine that ``-machine ?`` marks as default, "pc" if it marks none."""
+    found = _DEFAULT_RE.search(text)
+    return found["name"] if found else _FALLBACK_MACHINE
+
+
+def get_version(path: str) -> Version:
+    """The version of the QEMU at ``path``; raises HypervisorError."""
+    return parse_version(get_output(path, KVMOPT_HELP))
+
+
+def get_default_machine(path: str) -> str:
+    """The default machine of the QEMU at ``path``; raises HypervisorError."""
+    return parse_default_machine(get_output(path, KVMOPT_MLIST))
+
+
+@dataclass(frozen=True, eq=False)
+class QemuFacts:
+    """The answers of one QEMU program.
+
+    ``ask`` gets a key of ``KVMOPTS_CMDS`` and gives the text of the answer; it is called at most
+    once for each.
+    """
+
+    path: str
+    ask: Callable[[str], str]
+
+    @classmethod
+    def from_texts(
+        cls, path: str, *, help_text: str, machines: str = "", devices: str = ""
+    ) -> QemuFacts:
+        """Facts from answers that are known already."""
+        answers = {KVMOPT_HELP: help_text, KVMOPT_MLIST: machines, KVMOPT_DEVICELIST: devices}
+        return cls(path, answers.__getitem__)
+
+    @cached_property
+    def help(self) -> str:
+        """What ``--help`` prints."""
+        return self.ask(KVMOPT_HELP)
+
+    @cached_property
+    def machines(self) -> str:
+        """What ``-machine ?`` prints."""
+        return self.ask(KVMOPT_MLIST)
+
+    @cached_property
+    def devices(self) -> str:
+        """What ``-device ?`` prints."""
+        return self.ask(KVMOPT_DEVICELIST)
+
+    @cached_property
+    def version(self) -> Version:
+        """The version as text and as numbers."""
+        return parse_version(self.help)
+
+    @cached_property
+    def default_machine(self) -> str:
+        """The machine that QEMU takes if it is told none."""
+        return parse_default_machine(self.machines)
+
+    @cached_property
+    def _switches(self) -> Mapping[str, list[str]]:
+        """The help text cut before each switch: switch -> its paragraphs."""
+        paragraphs: dict[str, list[str]] = {}
+        for paragraph in _SWITCH_RE.split(self.help):
+            name = _NAME_RE.match(paragraph)
+            if name:
+                paragraphs.setdefault(name[0], []).append(paragraph)
+        return paragraphs
+
+    def has_switch(self, switch: str) -> bool:
+        """Whether ``--help`` lists this switch, such as "-netdev"."""
+        return switch in self._switches
+
+    def switch_offers(self, switch: str, text: str, *, form: str = "") -> bool:
+        """Whether the help of ``switch`` (of its form that begins so) holds ``text``."""
+        start = f"{switch} {form}" if form else switch
+        return any(
+            text in paragraph
+            for paragraph in self._switches.get(switch, ())
+            if paragraph.startswith(start)
+        )
+
+    def has_device(self, driver: str) -> bool:
+        """Whether ``-device ?`` lists this driver."""
+        return re.search(rf'^name "{re.escape(driver)}"', self.devices, re.MULTILINE) is not None
+
+    @property
+    def needs_boot_flag(self) -> bool:
+        """A QEMU below 1.0 that starts from a drive only if told so by ``boot=on``."""
+        return BOOT_RE.search(self.help) is not None
+
+    @property
+    def has_auto_read_only(self) -> bool:
+        """The property auto-read-only of block nodes (QEMU 3.1 and later)."""
+        return self.switch_offers("-blockdev", ",auto-read-only=on|off")
+
+    @property
+    def has_vhost(self) -> bool:
+        """TAP network backends can use vhost-net."""
+        return self.switch_offers("-netdev", ",vhost=on|off", form="tap")
+
+    @property
+    def has_multiqueue(self) -> bool:
+        """TAP network backends can have several queues."""
+        return self.switch_offers("-netdev", ",fds=x:y:...:z", form="tap")
+
+    def runs_with(self, prop: str) -> bool:
+        """Whether -run-with knows ``prop``: "chroot" since QEMU 8.1, "user" since 9.1."""
+        return self.switch_offers("-run-with", f"{prop}=")
+
+
+def probe(path: str) -> QemuFacts:
+    """The facts about the QEMU at ``path``; each question is put to it when first needed.
+
+    Reading a fact raises HypervisorError if QEMU fails to answer.
+    """
+    return QemuFacts(path, functools.partial(get_output, path))

@@ -1,0 +1,50 @@
+"""CD-ROM images on web servers: is the image there, before QEMU is started with it?"""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from ganeti import constants, errors, utils
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds to wait for a web server at each step of the request."""
+
+_PARAMETERS = (constants.HV_CDROM_IMAGE_PATH, constants.HV_KVM_CDROM2_IMAGE_PATH)
+
+
+class HeadRequest(urllib.request.Request):
+    """Asks for a document's headers alone."""
+
+    def get_method(self) -> str:
+        """The HTTP method."""
+        return "HEAD"
+
+
+def why_unreachable(url: str, timeout: float = DEFAULT_TIMEOUT) -> str | None:
+    """Asks the server for the image's headers: None if they came, else the reason."""
+    try:
+        with urllib.request.urlopen(HeadRequest(url), timeout=timeout):
+            return None
+    except (OSError, http.client.HTTPException, ValueError) as err:
+        return str(err) or type(err).__name__
+
+
+def is_reachable(url: str, timeout: float = DEFAULT_TIMEOUT) -> bool:
+    """Whether the server has the image."""
+    return why_unreachable(url, timeout) is None
+
+
+def check(hvp: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT) -> None:
+    """Raises HypervisorError if a CD-ROM's image is a URL that cannot be reached.
+
+    QEMU itself would wait for the server for minutes, or start without the disc.
+    """
+    for parameter in _PARAMETERS:
+        image = hvp[parameter]
+        reason = why_unreachable(image, timeout) if image and utils.IsUrl(image) else None
+        if reason:
+            raise errors.HypervisorError(f"{parameter}={image} cannot be reached: {reason}")
