@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import node, paths  # noqa: E402  (needs the path above)
+from harness import node, paths
 
 GANETI_UNDER_TEST = os.environ.get("GANETI_UNDER_TEST", "3.0")
 _ROOT = Path(tempfile.mkdtemp(prefix="gnt-", dir="/tmp")) / node.HOST_NAME

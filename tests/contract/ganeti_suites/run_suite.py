@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from harness import node, paths  # noqa: E402  (needs the path above)
+from harness import node, paths
 
 _PREFIX = "ganeti.hypervisor.hv_kvm"
 

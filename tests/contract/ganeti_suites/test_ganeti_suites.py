@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from harness import node, paths
 
 _RUNNER = Path(__file__).with_name("run_suite.py")

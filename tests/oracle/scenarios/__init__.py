@@ -1,0 +1,1 @@
+"""Scenarios, by what they touch; each is a function of a `Place`."""
