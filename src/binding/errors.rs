@@ -1,0 +1,85 @@
+//! The core's errors as `ganeti_hv_kvm.errors` classes.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use crate::qmp::{ErrorKind, QmpError};
+use crate::tap::TapError;
+
+/// The module of the classes. It imports Ganeti's errors where there are any, so it is not
+/// imported before the first error.
+const MODULE: &str = "ganeti_hv_kvm.errors";
+
+static CLASSES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+
+fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
+    let module = CLASSES.get_or_try_init(py, || py.import(MODULE).map(Bound::unbind))?;
+    Ok(module.bind(py).getattr(name)?.cast_into::<PyType>()?)
+}
+
+fn new(py: Python<'_>, name: &str, text: String, attributes: &[(&str, Bound<'_, PyAny>)]) -> PyErr {
+    let build = || -> PyResult<PyErr> {
+        let value = class(py, name)?.call1((text,))?;
+        for (attribute, content) in attributes {
+            value.setattr(*attribute, content)?;
+        }
+        Ok(PyErr::from_value(value))
+    };
+    build().unwrap_or_else(|error| error)
+}
+
+/// The class of `ganeti_hv_kvm.errors` that stands for an error of the core.
+fn class_name(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Connect { .. } => "QmpConnectError",
+        ErrorKind::Handshake { .. } => "QmpHandshakeError",
+        ErrorKind::NotSupported { .. } => "QmpCommandNotSupported",
+        ErrorKind::Refused { .. } => "QmpRefusedError",
+        ErrorKind::TimedOut { .. } | ErrorKind::NoTurn { .. } => "QmpTimeoutError",
+        ErrorKind::Lost { .. } => "QmpLostError",
+        ErrorKind::Protocol { .. } => "QmpProtocolError",
+        ErrorKind::NotConnected => "QmpNotConnectedError",
+        ErrorKind::Usage { .. } | ErrorKind::Interrupted => "QmpError",
+    }
+}
+
+/// A QMP error for Python.
+pub(crate) fn from_qmp(py: Python<'_>, error: &QmpError) -> PyErr {
+    let text = error.to_string();
+    let name = class_name(&error.kind);
+    let ErrorKind::Refused { class, desc, .. } = &error.kind else {
+        return new(py, name, text, &[]);
+    };
+    let class = class.into_pyobject(py).map(Bound::into_any);
+    let desc = desc.into_pyobject(py).map(Bound::into_any);
+    let (Ok(class), Ok(desc)) = (class, desc);
+    new(py, name, text, &[("error_class", class), ("desc", desc)])
+}
+
+/// A TAP error for Python.
+pub(crate) fn from_tap(py: Python<'_>, error: &TapError) -> PyErr {
+    let errno = match error.errno() {
+        Some(errno) => {
+            let Ok(errno) = errno.into_pyobject(py);
+            errno.into_any()
+        }
+        None => py.None().into_bound(py),
+    };
+    new(py, "TapError", error.to_string(), &[("errno", errno)])
+}
+
+/// An error that the binding itself finds.
+pub(crate) fn protocol(py: Python<'_>, text: String) -> PyErr {
+    new(py, "QmpProtocolError", text, &[])
+}
+
+/// A wrong argument: nothing was done.
+pub(crate) fn usage(py: Python<'_>, text: String) -> PyErr {
+    new(py, "QmpError", text, &[])
+}
+
+/// A wrong argument of a TAP call: nothing was done.
+pub(crate) fn tap_usage(py: Python<'_>, text: String) -> PyErr {
+    new(py, "TapError", text, &[])
+}

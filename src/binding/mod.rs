@@ -1,0 +1,50 @@
+//! The Python face of the core: `ganeti_hv_kvm._native`.
+//!
+//! Nothing is decided here; arguments go down, results and errors come up, and the GIL is
+//! released for as long as the core may wait.
+
+mod errors;
+mod event;
+mod json;
+mod message;
+mod qmp;
+mod tap;
+mod wait;
+
+use pyo3::prelude::*;
+
+/// TAP devices and QMP in Rust; see the public names in `ganeti_hv_kvm`.
+#[pymodule]
+#[pyo3(name = "_native")]
+mod native {
+    #[pymodule_export]
+    use super::event::QmpEvent;
+    #[pymodule_export]
+    use super::message::QmpMessage;
+    #[pymodule_export]
+    use super::qmp::QmpConnection;
+    #[pymodule_export]
+    use super::tap::{get_tun_features, open_one_tap, open_tap, probe_mq, probe_vnet_hdr};
+
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, event};
+    use crate::tap;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("QmpTimestamp", event::timestamp_type(module.py())?)?;
+        for (name, value) in [
+            ("TUNSETIFF", tap::TUNSETIFF),
+            ("TUNGETIFF", tap::TUNGETIFF),
+            ("TUNGETFEATURES", tap::TUNGETFEATURES),
+            ("IFF_TAP", tap::IFF_TAP),
+            ("IFF_NO_PI", tap::IFF_NO_PI),
+            ("IFF_ONE_QUEUE", tap::IFF_ONE_QUEUE),
+            ("IFF_VNET_HDR", tap::IFF_VNET_HDR),
+            ("IFF_MULTI_QUEUE", tap::IFF_MULTI_QUEUE),
+        ] {
+            module.add(name, value)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! Waits without the GIL, ended by signals.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use super::errors;
+use crate::qmp::deadline;
+use crate::qmp::error::Result as QmpResult;
+use crate::qmp::{Deadline, ErrorKind, Interrupt, Interrupted, Wait};
+
+/// Runs Python's signal handlers between the slices of a wait, and keeps what one raises.
+#[derive(Default)]
+struct Signals {
+    raised: Mutex<Option<PyErr>>,
+}
+
+impl Interrupt for Signals {
+    fn check(&self) -> Result<(), Interrupted> {
+        // None: the interpreter is going away, and takes this thread with it.
+        let checked = Python::try_attach(run_handlers).ok_or(Interrupted)?;
+        checked.map_err(|error| {
+            *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            Interrupted
+        })
+    }
+}
+
+fn run_handlers(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()
+}
+
+/// Runs `call` without the GIL until `limit` has passed; errors become Python's.
+pub(crate) fn without_gil<T: Send>(
+    py: Python<'_>,
+    limit: Duration,
+    call: impl FnOnce(&Wait<'_>) -> QmpResult<T> + Send,
+) -> PyResult<T> {
+    let signals = Signals::default();
+    let result = py.detach(|| call(&Wait::new(Deadline::after(limit), &signals)));
+    result.map_err(|error| {
+        let raised = signals
+            .raised
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        match (&error.kind, raised) {
+            // What a handler raised goes on as it is, above all KeyboardInterrupt.
+            (ErrorKind::Interrupted, Some(raised)) => raised,
+            _ => errors::from_qmp(py, &error),
+        }
+    })
+}
+
+/// Python's seconds as a time-out.
+pub(crate) fn timeout(py: Python<'_>, seconds: f64) -> PyResult<Duration> {
+    deadline::seconds(seconds).map_err(|bad| errors::usage(py, bad.to_string()))
+}
+
+/// The time-out of a connection that was not given one.
+pub(crate) fn default_timeout(py: Python<'_>) -> PyResult<Duration> {
+    deadline::default_timeout().map_err(|bad| errors::usage(py, bad.to_string()))
+}

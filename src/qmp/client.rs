@@ -1,0 +1,367 @@
+//! A session over a transport: blocking calls with one deadline each.
+
+use std::os::fd::RawFd;
+use std::path::Path;
+
+use nix::errno::Errno;
+use serde::Deserialize;
+
+use super::error::{ErrorKind, PeerState, QmpError, Result};
+use super::message::{Body, Greeting, Kind, Message};
+use super::session::{Session, Want};
+use super::transport::{Ended, Transport, Wait};
+use super::{peer, secrets};
+
+/// Leaves QEMU's negotiation mode.
+const CAPABILITIES: &str = "qmp_capabilities";
+/// Lists the commands that this QEMU knows.
+const QUERY_COMMANDS: &str = "query-commands";
+
+/// A connected client. After an error that does not keep the connection it must be dropped.
+#[derive(Debug)]
+pub struct Client {
+    session: Session,
+    transport: Transport,
+    greeting: Greeting,
+    greeted: bool,
+}
+
+impl Client {
+    /// Connects, takes the greeting and leaves negotiation mode.
+    ///
+    /// # Errors
+    /// Whatever [`ErrorKind`] fits; nothing is left open.
+    pub fn connect(path: &Path, limit: usize, wait: &Wait<'_>) -> Result<Self> {
+        let transport = Transport::connect(path, wait).map_err(|ended| {
+            let kind = match ended {
+                Ended::Failed(errno) => ErrorKind::Connect {
+                    why: why_not_connected(path, errno),
+                },
+                other => ended_kind(other, "connecting", wait, || peer::state(path, None, false)),
+            };
+            at(path, kind)
+        })?;
+        let mut client = Self {
+            session: Session::new(limit),
+            transport,
+            greeting: Greeting::default(),
+            greeted: false,
+        };
+        client.shake_hands(wait)?;
+        Ok(client)
+    }
+
+    fn shake_hands(&mut self, wait: &Wait<'_>) -> Result<()> {
+        let greeting = self
+            .wait_for(&Want::Greeting, "waiting for its greeting", wait)
+            .map_err(as_handshake)?;
+        if let Kind::Greeting(greeting) = greeting.kind {
+            self.greeting = greeting;
+        }
+        self.greeted = true;
+        self.execute(CAPABILITIES, None, &[], wait)
+            .map_err(as_handshake)?;
+        Ok(())
+    }
+
+    /// The names of the commands that this QEMU knows.
+    ///
+    /// # Errors
+    /// Whatever [`ErrorKind`] fits.
+    pub fn query_commands(&mut self, wait: &Wait<'_>) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Command {
+            name: String,
+        }
+        let reply = self.execute(QUERY_COMMANDS, None, &[], wait)?;
+        let commands: Option<Vec<Command>> = reply
+            .payload()
+            .and_then(|payload| serde_json::from_str(payload).ok());
+        match commands {
+            Some(commands) => Ok(commands.into_iter().map(|command| command.name).collect()),
+            None => Err(self.error(ErrorKind::Protocol {
+                why: format!("a reply to {QUERY_COMMANDS} that is no list of names"),
+            })),
+        }
+    }
+
+    /// Who greeted.
+    #[must_use]
+    pub fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    /// The process that listens on the monitor, if it can be told.
+    #[must_use]
+    pub fn peer_pid(&self) -> Option<i32> {
+        self.transport.peer_pid()
+    }
+
+    /// The protocol's state: its counters of what was lost or dropped.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Executes a command and gives its reply, a [`Body::Return`].
+    ///
+    /// `arguments` is JSON text; `fds` travel with the command's first byte.
+    ///
+    /// # Errors
+    /// Whatever [`ErrorKind`] fits; [`ErrorKind::Refused`] if QEMU says no.
+    pub fn execute(
+        &mut self,
+        command: &str,
+        arguments: Option<&str>,
+        fds: &[RawFd],
+        wait: &Wait<'_>,
+    ) -> Result<Message> {
+        let (ticket, line) = self.session.begin(command, arguments);
+        let doing = format!("executing {command}");
+        self.transmit(&line, fds, &doing, wait)?;
+        let reply = self.wait_for(&Want::Reply(&ticket), &doing, wait)?;
+        self.accept(reply, command, arguments)
+    }
+
+    /// Sends a message that the caller wrote (JSON text), with an id if it lacks one.
+    ///
+    /// # Errors
+    /// Whatever [`ErrorKind`] fits.
+    pub fn send(&mut self, text: &str, fds: &[RawFd], wait: &Wait<'_>) -> Result<()> {
+        let line = self
+            .session
+            .adopt(text)
+            .map_err(|bad| self.error(ErrorKind::Usage { why: bad.0 }))?;
+        self.transmit(&line, fds, "sending a message", wait)
+    }
+
+    /// The next message, whatever it is; what was kept comes first.
+    ///
+    /// # Errors
+    /// Whatever [`ErrorKind`] fits.
+    pub fn receive(&mut self, wait: &Wait<'_>) -> Result<Message> {
+        self.wait_for(&Want::Anything, "waiting for a message", wait)
+    }
+
+    /// The reply to the oldest command that was sent and not answered yet.
+    ///
+    /// # Errors
+    /// Whatever [`ErrorKind`] fits; `command` is for the texts.
+    pub fn response(&mut self, command: &str, wait: &Wait<'_>) -> Result<Message> {
+        let doing = format!("waiting for the reply to {command}");
+        let reply = self.wait_for(&Want::OldestReply, &doing, wait)?;
+        self.accept(reply, command, None)
+    }
+
+    /// The oldest event that has one of the names and is about the device, if one is given; None
+    /// when the time is over, and the connection is as good as before.
+    ///
+    /// # Errors
+    /// Whatever [`ErrorKind`] fits, but never a time-out.
+    pub fn wait_for_event(
+        &mut self,
+        names: &[String],
+        device: Option<&str>,
+        wait: &Wait<'_>,
+    ) -> Result<Option<Message>> {
+        let event = Want::Event { names, device };
+        match self.wait_for(&event, "waiting for an event", wait) {
+            Ok(message) => Ok(Some(message)),
+            Err(QmpError {
+                kind: ErrorKind::TimedOut { .. },
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn accept(&self, reply: Message, command: &str, arguments: Option<&str>) -> Result<Message> {
+        let Kind::Reply {
+            body: Body::Error { class, desc },
+            ..
+        } = &reply.kind
+        else {
+            return Ok(reply);
+        };
+        Err(self.error(ErrorKind::Refused {
+            command: command.to_owned(),
+            class: secrets::scrub(class, arguments),
+            desc: secrets::scrub(desc, arguments),
+        }))
+    }
+
+    fn wait_for(&mut self, wanted: &Want<'_>, doing: &str, wait: &Wait<'_>) -> Result<Message> {
+        let mut first = true;
+        loop {
+            if let Some(message) = self.advance(wanted)? {
+                return Ok(message);
+            }
+            // Not before the first read: what has come by the last moment is still taken.
+            if !first {
+                wait.look_now_and_then()
+                    .map_err(|ended| self.ended(ended, doing, wait))?;
+            }
+            first = false;
+            if !self.fill(doing)? {
+                self.transport
+                    .ready(false, wait)
+                    .map_err(|ended| self.ended(ended, doing, wait))?;
+            }
+        }
+    }
+
+    fn advance(&mut self, want: &Want<'_>) -> Result<Option<Message>> {
+        self.session
+            .advance(want)
+            .map_err(|bad| self.error(ErrorKind::Protocol { why: bad.0 }))
+    }
+
+    /// Feeds the session what can be read at once; false if nothing can.
+    fn fill(&mut self, doing: &str) -> Result<bool> {
+        match self.transport.read() {
+            Ok(None) => Ok(false),
+            Ok(Some([])) => {
+                let place = if self.session.is_inside_message() {
+                    " in the middle of a message"
+                } else {
+                    ""
+                };
+                Err(self.lost(doing, format!("the other side closed it{place}")))
+            }
+            Ok(Some(bytes)) => {
+                self.session.feed(bytes);
+                Ok(true)
+            }
+            Err(errno) => Err(self.lost(doing, errno.desc().to_owned())),
+        }
+    }
+
+    fn transmit(
+        &mut self,
+        bytes: &[u8],
+        fds: &[RawFd],
+        doing: &str,
+        wait: &Wait<'_>,
+    ) -> Result<()> {
+        let mut sent = 0;
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+            let fds = if sent == 0 { fds } else { &[] };
+            match self.transport.write(rest, fds) {
+                Ok(0) => self.make_room(doing, wait)?,
+                Ok(count) => sent += count,
+                Err(errno) if sent == 0 && is_callers(errno, fds) => {
+                    self.session.retract();
+                    let why = format!("the descriptors cannot be passed: {}", errno.desc());
+                    return Err(self.error(ErrorKind::Usage { why }));
+                }
+                Err(errno) => return Err(self.lost(doing, errno.desc().to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for room to write, reading meanwhile: QEMU takes no more commands while it cannot
+    /// get rid of its replies and events.
+    fn make_room(&mut self, doing: &str, wait: &Wait<'_>) -> Result<()> {
+        let ready = self
+            .transport
+            .ready(true, wait)
+            .map_err(|ended| self.ended(ended, doing, wait))?;
+        if ready.read && self.fill(doing)? {
+            self.session
+                .sort()
+                .map_err(|bad| self.error(ErrorKind::Protocol { why: bad.0 }))?;
+        }
+        Ok(())
+    }
+
+    fn error(&self, kind: ErrorKind) -> QmpError {
+        at(self.transport.path(), kind)
+    }
+
+    fn lost(&self, doing: &str, mut why: String) -> QmpError {
+        if let Some(pid) = self.peer_pid() {
+            let state = peer::process_state(pid);
+            if !matches!(state, PeerState::Silent(_)) {
+                why = format!("{why}; {state}");
+            }
+        }
+        let doing = doing.to_owned();
+        self.error(ErrorKind::Lost { doing, why })
+    }
+
+    fn ended(&self, ended: Ended, doing: &str, wait: &Wait<'_>) -> QmpError {
+        let path = self.transport.path();
+        self.error(ended_kind(ended, doing, wait, || {
+            peer::state(path, self.peer_pid(), self.greeted)
+        }))
+    }
+}
+
+fn at(path: &Path, kind: ErrorKind) -> QmpError {
+    QmpError {
+        path: path.display().to_string(),
+        kind,
+    }
+}
+
+fn ended_kind(
+    ended: Ended,
+    doing: &str,
+    wait: &Wait<'_>,
+    peer: impl FnOnce() -> PeerState,
+) -> ErrorKind {
+    let doing = doing.to_owned();
+    match ended {
+        Ended::Interrupted => ErrorKind::Interrupted,
+        Ended::TimedOut => ErrorKind::TimedOut {
+            doing,
+            limit: wait.deadline.limit(),
+            peer: peer(),
+        },
+        Ended::Closed => ErrorKind::Lost {
+            doing,
+            why: "it was closed here".to_owned(),
+        },
+        Ended::Failed(errno) => ErrorKind::Lost {
+            doing,
+            why: errno.desc().to_owned(),
+        },
+    }
+}
+
+/// Until QEMU takes commands, whatever it says wrong shows that it is no QMP monitor.
+fn as_handshake(error: QmpError) -> QmpError {
+    let why = match error.kind {
+        ErrorKind::Protocol { why } => why,
+        ErrorKind::Refused { command, desc, .. } => format!("it refused {command}: {desc}"),
+        kind => return QmpError { kind, ..error },
+    };
+    QmpError {
+        kind: ErrorKind::Handshake { why },
+        ..error
+    }
+}
+
+/// Whether a failed write is the fault of the descriptors to pass, and not of the connection.
+fn is_callers(errno: Errno, fds: &[RawFd]) -> bool {
+    let blames = [
+        Errno::EBADF,
+        Errno::EINVAL,
+        Errno::ETOOMANYREFS,
+        Errno::EMSGSIZE,
+    ];
+    !fds.is_empty() && blames.contains(&errno)
+}
+
+fn why_not_connected(path: &Path, errno: Errno) -> String {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = std::fs::metadata(path).map(|meta| meta.file_type().is_socket());
+    match errno {
+        Errno::ENOENT => "there is no such socket".to_owned(),
+        Errno::ECONNREFUSED if matches!(is_socket, Ok(false)) => "it is not a socket".to_owned(),
+        Errno::ECONNREFUSED => "nobody listens there".to_owned(),
+        Errno::EPROTOTYPE => "it is a socket of another type".to_owned(),
+        errno => errno.desc().to_owned(),
+    }
+}

@@ -1,0 +1,21 @@
+//! The QEMU Machine Protocol: a client that always ends in time and says what it knows.
+//!
+//! From below: [`codec`] cuts bytes into lines, [`message`] takes them apart, [`session`] knows
+//! whose reply it is, [`transport`] owns the socket, [`client`] joins the two, and
+//! [`connection`] lets threads take turns.
+
+pub mod client;
+pub mod codec;
+pub mod connection;
+pub mod deadline;
+pub mod error;
+pub mod message;
+pub mod peer;
+mod secrets;
+pub mod session;
+pub mod transport;
+
+pub use connection::{Call, Connection, Info};
+pub use deadline::{Deadline, Interrupt, Interrupted, Never};
+pub use error::{ErrorKind, PeerState, QmpError};
+pub use transport::Wait;

@@ -1,0 +1,249 @@
+//! The Unix socket: connect, read, write with descriptors, and waits that can be ended.
+
+use std::cell::Cell;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt,
+    recv, sendmsg, setsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeVal;
+
+use super::deadline::{Deadline, Interrupt, SLICE};
+
+/// What may end a wait.
+pub struct Wait<'a> {
+    /// The call's limit.
+    pub deadline: Deadline,
+    interrupt: &'a dyn Interrupt,
+    closed: Option<&'a AtomicBool>,
+    looked: Cell<Instant>,
+}
+
+/// Why a wait ended without what was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The deadline passed.
+    TimedOut,
+    /// A signal handler said so.
+    Interrupted,
+    /// The connection was closed by another thread.
+    Closed,
+    /// The system call failed.
+    Failed(Errno),
+}
+
+/// What a socket is ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// There is something to read, or the other side hung up.
+    pub read: bool,
+    /// There is room to write.
+    pub write: bool,
+}
+
+impl<'a> Wait<'a> {
+    /// A wait up to `deadline`.
+    #[must_use]
+    pub fn new(deadline: Deadline, interrupt: &'a dyn Interrupt) -> Self {
+        Self {
+            deadline,
+            interrupt,
+            closed: None,
+            looked: Cell::new(Instant::now()),
+        }
+    }
+
+    /// The same wait, ended too when `closed` becomes true.
+    #[must_use]
+    pub fn until_closed<'b>(&'b self, closed: &'b AtomicBool) -> Wait<'b> {
+        Wait {
+            deadline: self.deadline,
+            interrupt: self.interrupt,
+            closed: Some(closed),
+            looked: Cell::new(self.looked.get()),
+        }
+    }
+
+    /// Asks the interrupt, and looks whether the connection was closed or the time is over.
+    ///
+    /// # Errors
+    /// Why the wait is over.
+    pub fn look(&self) -> Result<(), Ended> {
+        self.looked.set(Instant::now());
+        self.interrupt.check().map_err(|_| Ended::Interrupted)?;
+        if self
+            .closed
+            .is_some_and(|closed| closed.load(Ordering::Acquire))
+        {
+            return Err(Ended::Closed);
+        }
+        if self.deadline.passed() {
+            return Err(Ended::TimedOut);
+        }
+        Ok(())
+    }
+
+    /// Looks if it is time to: a peer that never stops sending must not keep signals away.
+    pub(super) fn look_now_and_then(&self) -> Result<(), Ended> {
+        if self.looked.get().elapsed() >= SLICE {
+            self.look()?;
+        }
+        if self.deadline.passed() {
+            return Err(Ended::TimedOut);
+        }
+        Ok(())
+    }
+
+    /// Waits until a socket can be read, or written too if `write`.
+    ///
+    /// # Errors
+    /// Why the wait is over.
+    pub fn ready(&self, fd: &OwnedFd, write: bool) -> Result<Ready, Ended> {
+        let mut events = PollFlags::POLLIN;
+        if write {
+            events |= PollFlags::POLLOUT;
+        }
+        self.look_now_and_then()?;
+        loop {
+            let mut fds = [PollFd::new(fd.as_fd(), events)];
+            // Rounded up, so that the last slice does not spin.
+            let millis = self.deadline.slice().as_millis().saturating_add(1);
+            let timeout = PollTimeout::from(u8::try_from(millis).unwrap_or(u8::MAX));
+            match poll(&mut fds, timeout) {
+                Ok(0) | Err(Errno::EINTR) => self.look()?,
+                Ok(_) => {
+                    let [fd] = &fds;
+                    let got = fd.revents().unwrap_or(PollFlags::POLLIN);
+                    let ended = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+                    return Ok(Ready {
+                        read: got.intersects(PollFlags::POLLIN | ended),
+                        write: got.intersects(PollFlags::POLLOUT | ended),
+                    });
+                }
+                Err(errno) => return Err(Ended::Failed(errno)),
+            }
+        }
+    }
+}
+
+/// The first size of a read; each that is filled makes the next one twice as large.
+const SMALL: usize = 4 << 10;
+const LARGE: usize = 256 << 10;
+
+/// A connected monitor socket.
+#[derive(Debug)]
+pub struct Transport {
+    fd: OwnedFd,
+    path: PathBuf,
+    peer_pid: Option<i32>,
+    chunk: Vec<u8>,
+}
+
+impl Transport {
+    /// Connects to the socket at `path`.
+    ///
+    /// # Errors
+    /// [`Ended::TimedOut`] also if the monitor's queue of waiting clients stays full: a plain
+    /// connect would hang there, and one that does not block would fail at once with EAGAIN.
+    pub fn connect(path: &Path, wait: &Wait<'_>) -> Result<Self, Ended> {
+        let address = UnixAddr::new(path).map_err(Ended::Failed)?;
+        let fd = socket(
+            AddressFamily::Unix,
+            SockType::Stream,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )
+        .map_err(Ended::Failed)?;
+        loop {
+            let slice = wait
+                .deadline
+                .slice()
+                .max(std::time::Duration::from_millis(1));
+            let micros = i64::try_from(slice.as_micros()).unwrap_or(50_000);
+            setsockopt(&fd, sockopt::SendTimeout, &TimeVal::new(0, micros))
+                .map_err(Ended::Failed)?;
+            match connect(fd.as_raw_fd(), &address) {
+                Ok(()) | Err(Errno::EISCONN) => break,
+                Err(Errno::EAGAIN | Errno::EINTR) => wait.look()?,
+                Err(errno) => return Err(Ended::Failed(errno)),
+            }
+        }
+        fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(Ended::Failed)?;
+        let peer_pid = getsockopt(&fd, sockopt::PeerCredentials)
+            .ok()
+            .map(|peer| peer.pid())
+            .filter(|pid| *pid > 0);
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+            peer_pid,
+            chunk: Vec::new(),
+        })
+    }
+
+    /// The path of the socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The process that listens there; of another process namespace: None.
+    #[must_use]
+    pub fn peer_pid(&self) -> Option<i32> {
+        self.peer_pid
+    }
+
+    /// Waits for something to read, or also for room to write.
+    ///
+    /// # Errors
+    /// Why the wait is over.
+    pub fn ready(&self, write: bool, wait: &Wait<'_>) -> Result<Ready, Ended> {
+        wait.ready(&self.fd, write)
+    }
+
+    /// What can be read without waiting: None if nothing is there, empty at the end.
+    ///
+    /// # Errors
+    /// The errno of the read.
+    pub fn read(&mut self) -> Result<Option<&[u8]>, Errno> {
+        if self.chunk.is_empty() {
+            self.chunk.resize(SMALL, 0);
+        }
+        let count = match recv(self.fd.as_raw_fd(), &mut self.chunk, MsgFlags::empty()) {
+            Ok(count) => count,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        if count == self.chunk.len() && count < LARGE {
+            self.chunk.resize(count * 2, 0);
+        }
+        Ok(self.chunk.get(..count))
+    }
+
+    /// Writes what there is room for, the descriptors with its first byte; 0 if there is none.
+    ///
+    /// # Errors
+    /// The errno of the write.
+    pub fn write(&self, bytes: &[u8], fds: &[RawFd]) -> Result<usize, Errno> {
+        let rights = [ControlMessage::ScmRights(fds)];
+        let control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
+        match sendmsg::<UnixAddr>(
+            self.fd.as_raw_fd(),
+            &[IoSlice::new(bytes)],
+            control,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        ) {
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
+            result => result,
+        }
+    }
+}
