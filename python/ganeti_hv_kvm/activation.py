@@ -1,0 +1,185 @@
+"""Gives our hypervisor module Ganeti's name for it: the same objects under both names.
+
+`ganeti-hv-kvm enable` makes each Python process call `install` when, and only when, it imports
+Ganeti's KVM module.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+GANETI_NAME = "ganeti.hypervisor.hv_kvm"
+OUR_NAME = "ganeti_hv_kvm.hv_kvm"
+#: An entry of `sys.meta_path` with this attribute calls `install` on demand.
+TRIGGER_ATTRIBUTE = "ganeti_hv_kvm"
+
+_LOGGER = logging.getLogger("ganeti_hv_kvm")
+
+
+class UnsupportedGanetiError(ImportError):
+    """This Ganeti asks for something that our hypervisor module does not have."""
+
+
+class Alias:
+    """Loader that gives a module which exists under another name, the very same object."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Give the real module at once, so that no other thread ever sees an empty one."""
+        module = importlib.import_module(self.target)
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module its own spec back: the import system has just set ours."""
+        alias_spec: Any = module.__spec__
+        module.__spec__ = alias_spec.loader_state
+
+
+class Finder:
+    """Answers for `GANETI_NAME` and what lies below it, and for no other module.
+
+    All or nothing: where our package cannot be imported, or does not fit this Ganeti, it stands
+    aside for the rest of the process, and Ganeti finds its original with all its submodules.
+    `failure` then holds the reason.
+    """
+
+    def __init__(self) -> None:
+        self.failure: str | None = None
+
+    def find_spec(
+        self,
+        name: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """Part of the import system's protocol for `sys.meta_path`."""
+        if not name.startswith(GANETI_NAME):
+            return None
+        if name == GANETI_NAME:
+            return self._find_package()
+        if name.startswith(GANETI_NAME + "."):
+            return _find_submodule(name)
+        return None
+
+    def _find_package(self) -> ModuleSpec | None:
+        if self.failure is not None:
+            return None
+        try:
+            _load_hypervisor()
+        # Whatever is wrong with us, the node's guests must stay manageable.
+        except Exception as err:
+            self.failure = f"{type(err).__name__}: {err}"
+            _warn_in_ganetis_log(
+                f"ganeti-hv-kvm cannot be used, Ganeti's own KVM module is: {self.failure}"
+            )
+            return None
+        return _alias_spec(GANETI_NAME)
+
+
+def _load_hypervisor() -> None:
+    """Import all that Ganeti will need, so that a failure shows before Ganeti has any of it.
+
+    Raises `UnsupportedGanetiError`, or whatever the import raises.
+    """
+    # The native part first: it has no part in the import cycle between Ganeti and us.
+    importlib.import_module("ganeti_hv_kvm._native")
+    # Where our package was imported before Ganeti, this is the half-made module of that import;
+    # asking it for the class makes it import the rest.
+    hypervisor = importlib.import_module(OUR_NAME).KVMHypervisor
+
+    from ganeti import constants
+
+    unknown = set(constants.HVC_DEFAULTS[constants.HT_KVM]) - set(hypervisor.PARAMETERS)
+    if unknown:
+        raise UnsupportedGanetiError(
+            "this Ganeti has hypervisor parameters that ganeti-hv-kvm does not know: "
+            + ", ".join(sorted(unknown))
+        )
+
+
+def _our_name(ganeti_name: str) -> str:
+    return OUR_NAME + ganeti_name[len(GANETI_NAME) :]
+
+
+def _alias_spec(name: str) -> ModuleSpec:
+    target = _our_name(name)
+    loader: Any = Alias(target)
+    is_package = hasattr(sys.modules.get(target), "__path__")
+    return ModuleSpec(name, loader, is_package=is_package)
+
+
+def _find_submodule(name: str) -> ModuleSpec | None:
+    # The package in place decides, so that original and replacement never mix.
+    package = sys.modules.get(GANETI_NAME)
+    if package is None or package is not sys.modules.get(OUR_NAME):
+        return None
+    if importlib.util.find_spec(_our_name(name)) is None:
+        return None
+    return _alias_spec(name)
+
+
+def _warn_in_ganetis_log(message: str) -> None:
+    """Log a warning where the administrator of this node looks.
+
+    Ganeti's programs set up logging long after their imports, and throw earlier handlers away; so
+    where there is no handler yet, the warning waits for the program's `SetupLogging`.
+    """
+    try:
+        from ganeti import utils
+
+        set_up = utils.SetupLogging
+    except (ImportError, AttributeError):
+        _LOGGER.warning(message)
+        return
+    root = logging.getLogger()
+    if root.handlers:
+        _LOGGER.warning(message)
+        return
+    pending = [message]
+
+    @functools.wraps(set_up)
+    def set_up_and_warn(*args: Any, **kwargs: Any) -> Any:
+        result = set_up(*args, **kwargs)
+        # A caller that brings a root logger of its own does not set up this process' log.
+        if root.handlers and pending:
+            if utils.SetupLogging is set_up_and_warn:
+                utils.SetupLogging = set_up
+            _LOGGER.warning(pending.pop())
+        return result
+
+    utils.SetupLogging = set_up_and_warn
+
+
+def installed() -> Finder | None:
+    """Give the finder that is at work in this process, if there is one."""
+    return next((finder for finder in sys.meta_path if isinstance(finder, Finder)), None)
+
+
+def install() -> None:
+    """Let later imports of Ganeti's module in this process give ours; safe to call twice."""
+    if installed() is not None:
+        return
+    # The import system may be going through the list right now, and be at the trigger.
+    after_trigger = (
+        place
+        for place, finder in enumerate(sys.meta_path, start=1)
+        if hasattr(finder, TRIGGER_ATTRIBUTE)
+    )
+    finder: Any = Finder()
+    sys.meta_path.insert(next(after_trigger, 0), finder)
+
+
+def uninstall() -> None:
+    """Undo `install`; what was imported in the meantime stays."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]

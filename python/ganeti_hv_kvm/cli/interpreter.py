@@ -1,0 +1,141 @@
+"""Which Python runs Ganeti, and which KVM module Ganeti gets there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+_PROGRAM = "ganeti-noded"
+_SEARCH_PATH = "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin"
+_TIMEOUT = 60
+
+
+class AskError(Exception):
+    """Ganeti, or the Python that runs it, could not be found or gave no answer."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs Ganeti: an interpreter, and the directory of Ganeti's code or None."""
+
+    python: str
+    ganeti_directory: Path | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an interpreter told about itself.
+
+    `module` is "replacement", "original" or, where Ganeti cannot be imported, "none"; `why` is
+    one sentence; `facts` are versions, paths and errors, see `probe`.
+    """
+
+    module: str
+    why: str
+    facts: dict[str, Any]
+
+
+def find_runtime(ganeti_directory: Path | None = None, python: str | None = None) -> Runtime:
+    """Find what runs Ganeti's programs on this machine, or those in the directory given.
+
+    Without Ganeti's programs it is the Python that runs this command. Raises `AskError`.
+    """
+    program = _find_program(ganeti_directory)
+    if program is None:
+        return Runtime(python or sys.executable, ganeti_directory)
+    if ganeti_directory is None:
+        # As Python does for a script: its own directory, symbolic links resolved.
+        code = program.resolve().parent
+        ganeti_directory = code if (code / "ganeti").is_dir() else None
+    return Runtime(python or _interpreter_of(program), ganeti_directory)
+
+
+def _find_program(ganeti_directory: Path | None) -> Path | None:
+    if ganeti_directory is not None:
+        if not (ganeti_directory / "ganeti" / "__init__.py").is_file():
+            raise AskError(f"no Ganeti in {ganeti_directory}: it has no ganeti/__init__.py")
+        program = ganeti_directory / _PROGRAM
+        return program if program.is_file() else None
+    search_path = os.environ.get("PATH", "") + os.pathsep + _SEARCH_PATH
+    found = shutil.which(_PROGRAM, path=search_path)
+    return Path(found) if found else None
+
+
+def _interpreter_of(program: Path) -> str:
+    with program.open("rb") as stream:
+        first_line = stream.readline(4096).decode("utf-8", "replace")
+    words = shlex.split(first_line[2:]) if first_line.startswith("#!") else []
+    if words and Path(words[0]).name == "env":
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    interpreter = shutil.which(words[0]) if words else None
+    if interpreter is None or "python" not in Path(interpreter).name:
+        raise AskError(f"cannot tell which Python runs {program}; name it with --python")
+    return interpreter
+
+
+def ask(runtime: Runtime, *, as_if_enabled: bool = False) -> Answer:
+    """Let the interpreter import Ganeti in a process of its own, and see what it got.
+
+    `as_if_enabled` tells what it would get with the package enabled. Raises `AskError`.
+    """
+    code = resources.files(__package__).joinpath("probe.py").read_text()
+    argv = [runtime.python, "-c", code, str(runtime.ganeti_directory or "")]
+    # A daemon has none of the settings of the shell in which this command runs.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    try:
+        done = subprocess.run(
+            [*argv, "1" if as_if_enabled else "0"],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env=environment,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except OSError as err:
+        raise AskError(f"cannot run {runtime.python}: {err.strerror}") from err
+    except subprocess.TimeoutExpired as err:
+        raise AskError(f"{runtime.python} gave no answer within {_TIMEOUT} s") from err
+    if done.returncode < 0:
+        raise AskError(f"{runtime.python} died of signal {-done.returncode} while importing Ganeti")
+    try:
+        facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError) as err:
+        last_words = done.stderr.strip().splitlines()[-1:] or ["nothing"]
+        raise AskError(f"{runtime.python} gave no answer, it said: {last_words[0]}") from err
+    module = _module(facts)
+    return Answer(module, _why(module, facts, as_if_enabled), facts)
+
+
+def _module(facts: dict[str, Any]) -> str:
+    if "class_module" not in facts:
+        return "none"
+    ours = facts["class_module"].partition(".")[0] == "ganeti_hv_kvm"
+    return "replacement" if ours else "original"
+
+
+def _why(module: str, facts: dict[str, Any], as_if_enabled: bool) -> str:
+    hook, enabled = facts["hook_file"], facts["enabled"]
+    invisible = f"this Python cannot import ganeti-hv-kvm: {facts.get('package_error')}"
+    broken = f"the native part of ganeti-hv-kvm fails: {facts.get('native_error')}"
+    reasons = (
+        (module == "none", f"Ganeti cannot be imported: {facts.get('ganeti_error')}"),
+        (module == "replacement" and enabled, f"enabled by {hook}"),
+        (module == "replacement", "not enabled, but it would work"),
+        ("failure" in facts, f"ganeti-hv-kvm stood aside: {facts.get('failure')}"),
+        ("package_error" in facts and (enabled or as_if_enabled), invisible),
+        ("package_error" in facts, f"not enabled; {invisible}"),
+        (hook and not enabled, f"this Python did not read {hook}"),
+        ("native_error" in facts and not enabled, f"not enabled; {broken}"),
+        (not enabled, "not enabled"),
+        (True, "ganeti-hv-kvm stood aside without saying why"),
+    )
+    return next(text for applies, text in reasons if applies)

@@ -1,0 +1,110 @@
+"""The one file that enables this package for a Python: a `.pth` in its site directory."""
+
+from __future__ import annotations
+
+import os
+import site
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+DISTRIBUTION = "ganeti-hv-kvm"
+FILE_NAME = "ganeti-hv-kvm.pth"
+_UNFINISHED_PREFIX = ".ganeti-hv-kvm-"
+
+# Python runs the line at every start, so it imports nothing: it only puts a trigger in front of
+# the import system. The trigger stays silent where the package was uninstalled without `disable`.
+_TEXT = """\
+# Written by "ganeti-hv-kvm enable", removed by "ganeti-hv-kvm disable".
+import sys; sys.meta_path.insert(0, type(sys.implementation)(\
+ganeti_hv_kvm=True, \
+find_spec=lambda name, path=None, target=None: \
+None if name != "ganeti.hypervisor.hv_kvm" else \
+exec("try:\\n from ganeti_hv_kvm.activation import install\\n\
+except Exception:\\n pass\\nelse:\\n install()", {})))
+"""
+
+
+class HookError(Exception):
+    """The hook file could not be written or removed; what was there before still is."""
+
+
+def site_directories() -> list[Path]:
+    """Give the directories in which this interpreter reads `.pth` files at its start."""
+    directories = [Path(name) for name in site.getsitepackages()]
+    if site.ENABLE_USER_SITE:
+        directories.append(Path(site.getusersitepackages()))
+    return directories
+
+
+def home_directory() -> Path:
+    """Give the site directory in which this package is installed.
+
+    Raises `HookError` where it is in none: Python would not read the file there.
+    """
+    try:
+        place = Path(str(metadata.distribution(DISTRIBUTION).locate_file("")))
+    except metadata.PackageNotFoundError as err:
+        raise HookError(
+            f"{DISTRIBUTION} is not installed for this Python; install its wheel first"
+        ) from err
+    for directory in site_directories():
+        if directory.exists() and directory.samefile(place):
+            return directory
+    raise HookError(
+        f"{DISTRIBUTION} is installed in {place}, where this Python reads no .pth files; "
+        "install it in a site directory or a virtual environment"
+    )
+
+
+def existing() -> list[Path]:
+    """Give the hook files that this interpreter reads at its start."""
+    return [path for directory in site_directories() if (path := directory / FILE_NAME).exists()]
+
+
+def write() -> tuple[Path, bool]:
+    """Put the hook file in place, whole or not at all: (its path, whether that changed it).
+
+    Raises `HookError`.
+    """
+    path = home_directory() / FILE_NAME
+    try:
+        if path.exists() and path.read_text() == _TEXT:
+            return path, False
+        _replace(path)
+    except OSError as err:
+        raise HookError(f"cannot write {path}: {err.strerror}") from err
+    return path, True
+
+
+def _replace(path: Path) -> None:
+    # Python may start at any moment: it must find no file, or all of it.
+    fd, unfinished = tempfile.mkstemp(prefix=_UNFINISHED_PREFIX, dir=path.parent)
+    try:
+        with os.fdopen(fd, "w") as stream:
+            stream.write(_TEXT)
+            stream.flush()
+            os.fchmod(stream.fileno(), 0o644)
+            os.fsync(stream.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+
+
+def remove() -> list[Path]:
+    """Remove every hook file that this interpreter reads, and give their paths.
+
+    Raises `HookError`.
+    """
+    removed = []
+    for directory in site_directories():
+        for path in (directory / FILE_NAME, *directory.glob(_UNFINISHED_PREFIX + "*")):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                continue
+            except OSError as err:
+                raise HookError(f"cannot remove {path}: {err.strerror}") from err
+            removed.append(path)
+    return removed
