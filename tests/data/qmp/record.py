@@ -1,0 +1,92 @@
+"""Records what a real QEMU says over QMP, a line a file: record.py QEMU_BINARY FOLDER."""
+
+import json
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+#: File name, machine, command, arguments. "pc" is paused before its first instruction.
+RECORDINGS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("query-version", "none", "query-version", {}),
+    ("query-status-none", "none", "query-status", {}),
+    ("query-commands", "none", "query-commands", {}),
+    ("error-unknown-command", "none", "no-such-command", {}),
+    ("query-status-prelaunch", "pc", "query-status", {}),
+    ("query-cpus-fast", "pc", "query-cpus-fast", {}),
+    ("query-balloon", "pc", "query-balloon", {}),
+    ("query-pci", "pc", "query-pci", {}),
+    ("query-block", "pc", "query-block", {}),
+    ("error-device-not-found", "pc", "device_del", {"id": "nobody"}),
+    ("error-missing-argument", "pc", "device_del", {}),
+)
+MACHINES = {
+    "none": ["-machine", "none"],
+    "pc": (
+        "-machine pc,accel=tcg -S -m 64 -smp 2 -nodefaults"
+        " -device virtio-balloon-pci,id=balloon0 -device piix3-usb-uhci"
+    ).split(),
+}
+
+
+@contextmanager
+def monitor(binary: str, machine: str) -> Iterator[Any]:
+    """A QEMU's monitor as a file of lines."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/qmp"
+        chardev = f"unix:{path},server=on,wait=off"
+        argv = [binary, *MACHINES[machine], "-display", "none", "-qmp", chardev]
+        with subprocess.Popen(argv) as qemu, socket.socket(socket.AF_UNIX) as connection:
+            try:
+                while not pathlib.Path(path).exists():
+                    time.sleep(0.02)
+                connection.connect(path)
+                with connection.makefile("rwb", buffering=0) as lines:
+                    yield lines
+            finally:
+                qemu.kill()
+
+
+def ask(lines: Any, command: str, arguments: dict[str, Any]) -> list[bytes]:
+    """All that comes up to the reply, which is the last."""
+    request = {"execute": command, "arguments": arguments, "id": command}
+    lines.write(json.dumps(request).encode() + b"\n")
+    came = []
+    while not came or b'"event": ' in came[-1]:
+        came.append(lines.readline())
+    return came
+
+
+def record(binary: str, folder: pathlib.Path) -> None:
+    for machine in MACHINES:
+        with monitor(binary, machine) as lines:
+            (folder / "greeting.json").write_bytes(lines.readline())
+            ask(lines, "qmp_capabilities", {})
+            for name, where, command, arguments in RECORDINGS:
+                if where == machine:
+                    answer = ask(lines, command, arguments)[-1]
+                    (folder / f"{name}.json").write_bytes(answer)
+            if machine == "pc":
+                record_events(lines, folder)
+            # Last: QEMU answers each word of it, so that more than one error comes.
+            lines.write(b"this is no JSON\n")
+            (folder / "error-unreadable.json").write_bytes(lines.readline())
+
+
+def record_events(lines: Any, folder: pathlib.Path) -> None:
+    ask(lines, "cont", {})
+    (folder / "stop-with-event.jsonl").write_bytes(b"".join(ask(lines, "stop", {})))
+    ask(lines, "device_add", {"driver": "usb-tablet", "id": "tablet0"})
+    came = ask(lines, "device_del", {"id": "tablet0"})
+    while b"DEVICE_DELETED" not in came[-1]:
+        came.append(lines.readline())
+    (folder / "device-deleted.jsonl").write_bytes(b"".join(came))
+
+
+if __name__ == "__main__":
+    record(sys.argv[1], pathlib.Path(sys.argv[2]))
