@@ -1,0 +1,1 @@
+"""Stands in for Ganeti's ``ganeti.hypervisor.hv_kvm``."""

@@ -1,0 +1,180 @@
+"""Where the files of an instance lie on its node, and how they are removed.
+
+Names and places are Ganeti's (``<run directory>/kvm-hypervisor/...``), so that a guest started by
+the original module is found by this one and the other way round.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+
+from ganeti import errors, uidpool, utils
+
+
+@dataclass(frozen=True)
+class Directories:
+    """The directories of all instances; each is an absolute path."""
+
+    pids: str
+    uids: str
+    ctrl: str
+    conf: str
+    nics: str
+    chroot: str
+    chroot_quarantine: str
+
+
+@dataclass(frozen=True)
+class InstanceFiles:
+    """The paths of one instance. Nothing is created or checked by looking a path up."""
+
+    directories: Directories
+    name: str
+
+    def _in(self, directory: str, suffix: str = "") -> str:
+        # PathJoin refuses a name that would leave the directory
+        return str(utils.PathJoin(directory, self.name + suffix))
+
+    @property
+    def pidfile(self) -> str:
+        """QEMU writes its process id here (-pidfile)."""
+        return self._in(self.directories.pids)
+
+    @property
+    def uidfile(self) -> str:
+        """The user id taken from the pool, with security_model=pool."""
+        return self._in(self.directories.uids)
+
+    @property
+    def monitor(self) -> str:
+        """Socket of the human monitor (-monitor)."""
+        return self._in(self.directories.ctrl, ".monitor")
+
+    @property
+    def serial(self) -> str:
+        """Socket of the guest's first serial line (-serial)."""
+        return self._in(self.directories.ctrl, ".serial")
+
+    @property
+    def qmp(self) -> str:
+        """Socket of the QMP monitor that Ganeti uses."""
+        return self._in(self.directories.ctrl, ".qmp")
+
+    @property
+    def kvmd(self) -> str:
+        """Socket of the QMP monitor that ganeti-kvmd listens on."""
+        return self._in(self.directories.ctrl, ".kvmd")
+
+    @property
+    def qga(self) -> str:
+        """Socket of the guest agent."""
+        return self._in(self.directories.ctrl, ".qga")
+
+    @property
+    def shutdown(self) -> str:
+        """Written by ganeti-kvmd when the guest itself shut down."""
+        return self._in(self.directories.ctrl, ".shutdown")
+
+    @property
+    def runtime(self) -> str:
+        """What the guest was started with."""
+        return self._in(self.directories.conf, ".runtime")
+
+    @property
+    def chroot(self) -> str:
+        """Root directory of QEMU, with use_chroot."""
+        return self._in(self.directories.chroot)
+
+    @property
+    def nic_dir(self) -> str:
+        """Holds a file for each NIC."""
+        return self._in(self.directories.nics)
+
+    def nic_file(self, seq: int) -> str:
+        """Holds the name of the TAP device of the NIC with this number."""
+        return str(utils.PathJoin(self.nic_dir, str(seq)))
+
+    @property
+    def sockets(self) -> tuple[str, ...]:
+        """All sockets that QEMU makes."""
+        return (self.monitor, self.serial, self.qmp, self.kvmd, self.qga)
+
+
+def read_uid(uidfile: str) -> int | None:
+    """Give the user id in ``uidfile``; None, and a warning in the log, if there is none."""
+    try:
+        return int(utils.ReadOneLineFile(uidfile))
+    except FileNotFoundError:
+        return None
+    except (OSError, TypeError, ValueError, errors.GenericError) as err:
+        logging.warning("No user id can be read from %s: %s", uidfile, err)
+        return None
+
+
+def release_uid(files: InstanceFiles) -> None:
+    """Give the instance's user id back to the pool, and remove its file."""
+    uid = read_uid(files.uidfile)
+    utils.RemoveFile(files.uidfile)
+    if uid is not None:
+        uidpool.ReleaseUid(uid)
+
+
+def remove_chroot(files: InstanceFiles) -> None:
+    """Remove the chroot directory; one that is not empty goes to quarantine, for a person to see.
+
+    QEMU's chroot is empty by design: whatever lies in it was put there by somebody who got into
+    the QEMU process, or through it.
+    """
+    try:
+        utils.RemoveDir(files.chroot)
+    except OSError as err:
+        if err.errno == errno.ENOENT:
+            return
+        if err.errno != errno.ENOTEMPTY:
+            raise
+        prefix = f"{files.name}-{utils.TimestampForFilename()}-"
+        quarantine = tempfile.mkdtemp(dir=files.directories.chroot_quarantine, prefix=prefix)
+        logging.warning(
+            "Something lies in the chroot directory of instance %s. It was moved to %s:"
+            " look at it, then remove it by hand",
+            files.name,
+            quarantine,
+        )
+        utils.RenameFile(files.chroot, quarantine)
+
+
+def remove_all(files: InstanceFiles) -> None:
+    """Remove every file of an instance that is down, and give its user id back.
+
+    Each step is tried, whatever became of the one before it.
+
+    Raises:
+        errors.HypervisorError: with the list of what could not be removed.
+    """
+    problems: list[str] = []
+
+    def attempt(what: str, step: object) -> None:
+        try:
+            step()  # type: ignore[operator]
+        except (OSError, errors.GenericError) as err:
+            problems.append(f"{what}: {err}")
+
+    for path in (files.pidfile, *files.sockets, files.runtime):
+        attempt(path, lambda path=path: utils.RemoveFile(path))
+    attempt(files.uidfile, lambda: release_uid(files))
+    attempt(files.nic_dir, lambda: _remove_tree(files.nic_dir))
+    attempt(files.chroot, lambda: remove_chroot(files))
+    if problems:
+        raise errors.HypervisorError(
+            f"Instance {files.name}: these files are still there: {'; '.join(problems)}"
+        )
+
+
+def _remove_tree(path: str) -> None:
+    if os.path.lexists(path):
+        shutil.rmtree(path)

@@ -1,0 +1,135 @@
+"""The QEMU monitor, under the names of Ganeti's ``hv_kvm.monitor``.
+
+The protocol is spoken in Rust. Here are the commands that Ganeti gives, and the log of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ganeti_hv_kvm import _native
+from ganeti_hv_kvm._native import QmpEvent, QmpMessage, QmpTimestamp
+from ganeti_hv_kvm.errors import QmpCommandNotSupported, QmpTimeoutError
+
+__all__ = [
+    "MonitorSocket",
+    "QemuMonitorSocket",
+    "QmpCommandNotSupported",
+    "QmpConnection",
+    "QmpEvent",
+    "QmpMessage",
+    "QmpTimeoutError",
+    "QmpTimestamp",
+    "UnixFileSocketConnection",
+]
+
+_MIB = 1 << 20
+
+#: Arguments that never reach a log; HMP's "change vnc password" carries one in its command line.
+_SECRET_ARGUMENTS = frozenset({"password", "data", "command-line"})
+#: Commands without news: part of every connection.
+_UNLOGGED = frozenset({"qmp_capabilities", "query-commands"})
+
+
+def _loggable(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        name: "***" if name in _SECRET_ARGUMENTS else value
+        for name, value in (arguments or {}).items()
+    }
+
+
+class QmpConnection(_native.QmpConnection):
+    """A connection to the QMP monitor of one guest.
+
+    Each method that gives a command connects first where that has not been done, and then also
+    closes; inside ``with`` the connection is kept. All raise ``errors.HypervisorError``.
+    """
+
+    def execute_qmp(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        fds: Sequence[int] = (),
+    ) -> Any:
+        """Give a command and return the value of its "return".
+
+        Args:
+            command: QMP's name of it.
+            arguments: QMP's names and values.
+            timeout: seconds for the whole call; None for the connection's own.
+            fds: file descriptors that QEMU is to receive together with the command.
+
+        Raises:
+            errors.HypervisorError: one of the classes in ``ganeti_hv_kvm.errors``, by what the
+                caller can do about it.
+        """
+        result = super().execute_qmp(command, arguments, timeout=timeout, fds=fds)
+        if command not in _UNLOGGED and logging.getLogger().isEnabledFor(logging.DEBUG):
+            logging.debug("QMP %s %s: %s", command, _loggable(arguments), result)
+        return result
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[None]:
+        was_connected = self.is_connected()
+        self.connect()
+        try:
+            yield
+        finally:
+            if not was_connected:
+                self.close()
+
+    def _give(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        with self._open():
+            return self.execute_qmp(command, arguments)
+
+    def GetVersion(self) -> tuple[int, int, int] | None:
+        """QEMU's version, as (major, minor, micro)."""
+        with self._open():
+            return self.version
+
+    def HumanMonitorCommand(self, command: str, *, timeout: float | None = None) -> str:
+        """Give a command of the human monitor (HMP) and return the text that it prints.
+
+        HMP has no error replies: whether it worked is for the caller to read out of the text.
+        """
+        with self._open():
+            arguments = {"command-line": command}
+            return str(self.execute_qmp("human-monitor-command", arguments, timeout=timeout))
+
+    def GetCpuInformation(self) -> list[dict[str, Any]]:
+        """What query-cpus-fast tells of each vCPU; the guest is not interrupted for it."""
+        answer: list[dict[str, Any]] = self._give("query-cpus-fast")
+        return answer
+
+    def SetVNCPassword(self, vnc_pwd: str) -> None:
+        """Set the password that VNC clients must give."""
+        self._give("set_password", {"protocol": "vnc", "password": vnc_pwd})
+
+    def SetSpicePassword(self, spice_pwd: str) -> None:
+        """Set the password (SPICE: ticket) that SPICE clients must give."""
+        self._give("set_password", {"protocol": "spice", "password": spice_pwd})
+
+    def SetBalloonMemory(self, memory: int) -> None:
+        """Ask the guest to use ``memory`` MiB; it follows in its own time."""
+        self._give("balloon", {"value": memory * _MIB})
+
+    def Powerdown(self) -> None:
+        """Press the guest's power button."""
+        self._give("system_powerdown")
+
+    def StopGuestEmulation(self) -> None:
+        """Pause the guest."""
+        self._give("stop")
+
+    def ContinueGuestEmulation(self) -> None:
+        """Let a paused guest go on."""
+        self._give("cont")
+
+
+# Base classes of the originals: MonitorSocket in 3.0, the other two in 3.1. One class does it all.
+MonitorSocket = QemuMonitorSocket = UnixFileSocketConnection = _native.QmpConnection

@@ -1,0 +1,54 @@
+"""All or nothing: what was done is undone in reverse order when a later step fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from ganeti import errors
+
+
+class Undo:
+    """Collects how to undo each step; leaving the ``with`` by an exception does it.
+
+    An undo step that fails does not keep the others from being tried. What could not be undone is
+    said in the log and in the error that the caller sees.
+    """
+
+    def __init__(self, operation: str) -> None:
+        """``operation`` is named in the log, such as "start of instance1"."""
+        self._operation = operation
+        self._steps: list[tuple[str, Callable[[], Any]]] = []
+
+    def add(self, what: str, step: Callable[[], Any]) -> None:
+        """Remember that ``step`` undoes ``what`` (such as "TAP device tap0")."""
+        self._steps.append((what, step))
+
+    def __enter__(self) -> Undo:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if error is None:
+            return
+        left = self._roll_back(error)
+        if left and isinstance(error, Exception):
+            raise errors.HypervisorError(f"{error}; not undone: {'; '.join(left)}") from error
+
+    def _roll_back(self, error: BaseException) -> list[str]:
+        logging.info("%s failed (%s): undoing it", self._operation, error)
+        left = []
+        while self._steps:
+            what, step = self._steps.pop()
+            try:
+                step()
+            except Exception as problem:
+                logging.exception("%s: %s could not be undone", self._operation, what)
+                left.append(f"{what} ({problem})")
+        return left
