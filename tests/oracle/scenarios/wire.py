@@ -147,9 +147,7 @@ def time_grows_with_the_reply_not_with_its_square(place: Place) -> None:
 
     connection = place.connection(_path(place, behave), 60)
     connection.connect()
-    *small, large = (
-        seconds_of(lambda: place.execute(connection, "query-status")) for _ in sizes
-    )
+    *small, large = (seconds_of(lambda: place.execute(connection, "query-status")) for _ in sizes)
     # 8 times as large: 8 times as long, or 64 times.
     expect(large < 24 * min(small), f"8 MiB took {large:.2f} s, 1 MiB {min(small):.3f} s")
 

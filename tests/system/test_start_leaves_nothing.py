@@ -1,0 +1,183 @@
+"""A start that fails at any step leaves nothing, and the next one succeeds. Real QEMU and TAPs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from ganeti import constants, errors, pathutils
+
+from harness import instance
+
+MISSING = "no-such-bridge"
+
+
+def start(hypervisor, *, disks=(), nics=None, **parameters):
+    guest = instance.instance(
+        "web1.example.com",
+        nics=[instance.nic(0), instance.nic(1)] if nics is None else nics,
+        disks=disks,
+        **parameters,
+    )
+    hypervisor.StartInstance(guest, list(disks), False)
+    return guest
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        pytest.param({"cpu_mask": "4095"}, "4095", id="cpu_mask names a CPU that is not there"),
+        pytest.param({"cpu_mask": "0:0"}, "2 parts", id="cpu_mask fits no vCPU"),
+        pytest.param({"kvm_extra": "-no-such-switch"}, "no-such-switch", id="QEMU refuses"),
+        pytest.param({"cpu_type": "no-such-cpu"}, "no-such-cpu", id="QEMU has no such CPU"),
+        pytest.param({"vhost_net": True}, "vhost", id="no /dev/vhost-net"),
+        pytest.param({"disk_type": "no-such-disk"}, "disk", id="unknown disk type"),
+        pytest.param({"security_model": "user", "security_domain": "nobody-here"}, "nobody-here",
+                     id="unknown user"),
+        pytest.param({"kvm_path": "/bin/false"}, "false", id="QEMU cannot be probed"),
+        pytest.param({"kvm_path": "/no/such/qemu"}, "no/such/qemu", id="QEMU is not there"),
+    ],
+)  # fmt: skip
+def test_parameters_that_cannot_be_fulfilled(
+    hypervisor, nothing_left, tmp_path, parameters, message
+):
+    disks = [instance.disk(tmp_path)]
+    with pytest.raises(errors.HypervisorError, match=message):
+        start(hypervisor, disks=disks, **parameters)
+    nothing_left()
+    start(hypervisor, disks=disks)
+
+
+def test_a_network_script_that_fails(hypervisor, nothing_left):
+    nics = [instance.nic(0), instance.nic(1, bridge=MISSING)]
+    with pytest.raises(errors.HypervisorError, match="tap"):
+        start(hypervisor, nics=nics)
+    nothing_left()
+    start(hypervisor)
+
+
+def test_a_password_that_cannot_be_read(hypervisor, nothing_left, tmp_path):
+    gone = tmp_path / "password"
+    gone.touch()
+    gone.unlink()
+    with pytest.raises(errors.HypervisorError, match=str(gone)):
+        start(hypervisor, vnc_password_file=str(gone))
+    nothing_left()
+
+
+def test_qemu_refuses_a_command_after_it_came_up(hypervisor, nothing_left, tmp_path):
+    # without VNC there is nothing to set a VNC password for: QEMU says so, when it runs already
+    password = tmp_path / "password"
+    password.write_text("sesame\n")
+    with pytest.raises(errors.HypervisorError, match="set_password") as caught:
+        start(hypervisor, vnc_password_file=str(password))
+    assert "sesame" not in str(caught.value)
+    nothing_left()
+    start(hypervisor)
+
+
+def test_a_disk_that_is_not_there(hypervisor, nothing_left, tmp_path):
+    disk = instance.disk(tmp_path)
+    os.unlink(disk[1])
+    with pytest.raises(errors.HypervisorError, match="disk0"):
+        start(hypervisor, disks=[disk])
+    nothing_left()
+
+
+@pytest.mark.parametrize("folder", ["_CONF_DIR", "_NICS_DIR"])
+def test_a_full_disk(hypervisor, nothing_left, folder):
+    path = getattr(hypervisor, folder)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=1", "full", path], check=True)
+    try:
+        with pytest.raises((errors.HypervisorError, OSError), match=os.strerror(errno.ENOSPC)):
+            start(hypervisor)
+    finally:
+        subprocess.run(["umount", path], check=True)
+    nothing_left()
+    start(hypervisor)
+
+
+def test_no_descriptors_left_for_the_second_nic(hypervisor, nothing_left):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(int(fd) for fd in os.listdir("/proc/self/fd"))
+    opened: list[int] = []
+    configure = type(hypervisor)._ConfigureNIC
+
+    def exhaust(self_instance, seq, nic, tap):
+        configure(self_instance, seq, nic, tap)
+        opened.append(seq)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 1, hard))
+
+    type(hypervisor)._ConfigureNIC = staticmethod(exhaust)
+    try:
+        with pytest.raises((errors.HypervisorError, OSError)):
+            start(hypervisor)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        type(hypervisor)._ConfigureNIC = staticmethod(configure)
+    assert opened
+    nothing_left()
+
+
+def test_the_user_of_a_pool_goes_back(hypervisor, nothing_left):
+    Path(pathutils.DATA_DIR, f"ssconf_{constants.SS_UID_POOL}").write_text("65534-65534\n")
+    os.makedirs(pathutils.UIDPOOL_LOCKDIR, exist_ok=True)
+    with pytest.raises(errors.HypervisorError, match="no-such-switch"):
+        start(hypervisor, security_model="pool", kvm_extra="-no-such-switch")
+    assert os.listdir(pathutils.UIDPOOL_LOCKDIR) == []
+    nothing_left()
+    guest = start(hypervisor, security_model="pool")
+    pid = hypervisor.GetInstanceInfo(guest.name)[1]
+    assert os.stat(f"/proc/{pid}").st_uid == 65534
+    hypervisor.StopInstance(guest, force=True)
+    hypervisor.CleanupInstance(guest.name)
+    assert os.listdir(pathutils.UIDPOOL_LOCKDIR) == []
+
+
+def test_ctrl_c_in_the_middle(hypervisor, nothing_left):
+    def interrupt(self_instance, seq, nic, tap):
+        if seq == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    configure = type(hypervisor)._ConfigureNIC
+    type(hypervisor)._ConfigureNIC = staticmethod(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start(hypervisor)
+    finally:
+        type(hypervisor)._ConfigureNIC = staticmethod(configure)
+    nothing_left()
+
+
+def test_a_running_instance_is_left_alone(hypervisor):
+    guest = start(hypervisor)
+    before = hypervisor.GetInstanceInfo(guest.name)
+    with pytest.raises(errors.HypervisorError, match="runs already"):
+        start(hypervisor)
+    assert hypervisor.GetInstanceInfo(guest.name) == before
+    assert hypervisor.ListInstances() == [guest.name]
+
+
+def test_two_starts_at_once_from_two_threads(hypervisor):
+    failures: list[Exception] = []
+
+    def run(name: str) -> None:
+        guest = instance.instance(name, nics=[])
+        try:
+            hypervisor.StartInstance(guest, [], True)
+        except Exception as err:
+            failures.append(err)
+
+    threads = [threading.Thread(target=run, args=(f"web{n}",)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(hypervisor.ListInstances()) == ["web0", "web1"]
