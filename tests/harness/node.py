@@ -91,8 +91,15 @@ def find_node(generation: str, module: str) -> Node:
     origin = Path(str(importlib.import_module("ganeti.hypervisor.hv_kvm").__file__))
     if ("ganeti_hv_kvm" in origin.parts) != (module == OURS):
         shutil.rmtree(root.parent)
-        raise RuntimeError(f"wanted the module {module}, Ganeti found {origin}")
+        raise RuntimeError(f"wanted the module {module}, Ganeti found {origin}{_reason()}")
     return Node(root, generation, module, origin)
+
+
+def _reason() -> str:
+    """Why ours stood aside, as far as it says so."""
+    activation = sys.modules.get("ganeti_hv_kvm.activation")
+    finder = activation.installed() if activation else None
+    return f": {finder.failure}" if finder else ""
 
 
 def make_bridge(name: str = BRIDGE) -> None:

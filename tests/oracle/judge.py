@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from harness import node, paths
 
 _RUNNER = Path(__file__).with_name("run.py")
