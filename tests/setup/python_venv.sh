@@ -11,6 +11,7 @@ with open(sys.argv[1], "rb") as project:
     print("\n".join(tomllib.load(project)["dependency-groups"]["dev"]))
 PY
 )
+tools+=("pip>=25.1") # maturin asks for its --group; Debian 12 has an older one
 key=$(digest "$(/usr/bin/python3 -V)" "${tools[@]}")
 if is_done python_venv "$key" && [ -x "$VENV/bin/python" ]; then exit 0; fi
 
