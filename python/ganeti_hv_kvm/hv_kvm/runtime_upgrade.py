@@ -1,0 +1,170 @@
+"""Brings the runtime file of a guest that an older Ganeti started up to date.
+
+A guest may run for years, and its runtime file stays as it was written at its start. Each change
+of the format is one function here; it stands for itself, finds nothing to do in a file that has
+the change already, and may run before or after any other.
+
+A runtime is a list: the command, the NICs, the hypervisor parameters, the disks; NICs are dicts,
+disks [dict, link, URI or None]. It is changed in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ganeti import constants, utils
+
+from . import compat, devices
+
+_COMMAND, _NICS, _HVPARAMS, _DISKS = range(4)
+
+_VNC_TLS_ID = "vnctls0"
+
+Runtime = list[Any]
+
+
+def _nics(runtime: Runtime) -> list[dict[str, Any]]:
+    nics: list[dict[str, Any]] = runtime[_NICS]
+    return nics
+
+
+def _disks(runtime: Runtime) -> list[dict[str, Any]]:
+    return [entry[0] for entry in runtime[_DISKS]] if len(runtime) > _DISKS else []
+
+
+def _replace_option(command: list[Any], option: str, replace: Any) -> None:
+    """Put ``replace(value)``, a list of arguments, in place of each ``option value``."""
+    place = 0
+    while place < len(command) - 1:
+        if command[place] != option:
+            place += 1
+            continue
+        replacement = replace(str(command[place + 1]))
+        command[place : place + 2] = replacement
+        # What was put in is not looked at again: it may hold the same option.
+        place += len(replacement)
+
+
+def add_disks(runtime: Runtime) -> None:
+    """Files had three elements, until disks could be hot-plugged."""
+    if len(runtime) == _DISKS:
+        runtime.append([])
+
+
+def add_nic_uuids(runtime: Runtime) -> None:
+    """NICs had no UUID before Ganeti 2.8."""
+    for nic in _nics(runtime):
+        _ensure_uuid(nic)
+
+
+def _ensure_uuid(device: dict[str, Any]) -> str:
+    if "uuid" not in device:
+        device["uuid"] = utils.NewUUID()
+    return str(device["uuid"])
+
+
+def replace_pci_slots(runtime: Runtime) -> None:
+    """Before Ganeti 2.16 a device had at most a PCI slot; now its ``hvinfo`` says where it is.
+
+    A device without a slot was none of the paravirtual ones: QEMU placed it, and nothing is known.
+    """
+    for kind, found in (
+        (constants.HOTPLUG_TARGET_NIC, _nics(runtime)),
+        (constants.HOTPLUG_TARGET_DISK, _disks(runtime)),
+    ):
+        for device in found:
+            if "hvinfo" not in device:
+                device["hvinfo"] = _hvinfo_of_old(kind, device, runtime[_HVPARAMS])
+
+
+def _hvinfo_of_old(kind: str, device: dict[str, Any], hvparams: dict[str, Any]) -> dict[str, Any]:
+    if "pci" not in device:
+        return {}
+    slot = device.pop("pci")
+    group, _, _ = _ensure_uuid(device).partition("-")
+    return {
+        "driver": devices.DEVICE_DRIVER[kind](devices.DEVICE_TYPE[kind](hvparams)),
+        # The id under which the old Ganeti made QEMU know the device, hot-plugged or not.
+        "id": f"hot{kind.lower()}-{group}-pci-{slot}",
+        "addr": hex(slot),
+        "bus": devices.PCI_BUS,
+    }
+
+
+def replace_localtime(runtime: Runtime) -> None:
+    """``-localtime`` is gone since QEMU 3.1."""
+    command = runtime[_COMMAND]
+    while "-localtime" in command:
+        place = command.index("-localtime")
+        command[place : place + 1] = ["-rtc", "base=localtime"]
+
+
+def replace_balloon(runtime: Runtime) -> None:
+    """``-balloon virtio,...`` is gone since QEMU 4.0; ``-balloon none`` meant no device."""
+
+    def device(value: str) -> list[str]:
+        kind, comma, properties = value.partition(",")
+        return [] if kind == "none" else ["-device", f"virtio-balloon{comma}{properties}"]
+
+    _replace_option(runtime[_COMMAND], "-balloon", device)
+
+
+def replace_vnc_tls(runtime: Runtime) -> None:
+    """TLS for VNC: properties of ``-vnc`` until QEMU 2.5, since then an object of its own."""
+    _replace_option(runtime[_COMMAND], "-vnc", _vnc_with_tls_object)
+
+
+def _vnc_with_tls_object(value: str) -> list[str]:
+    kept: list[str] = []
+    driver, properties = "", [f"id={_VNC_TLS_ID}", "endpoint=server"]
+    for word in value.split(","):
+        name, _, path = word.partition("=")
+        if name in ("x509", "x509verify"):
+            driver = "tls-creds-x509"
+            verify = "yes" if name == "x509verify" else "no"
+            properties += [f"dir={path}", f"verify-peer={verify}"]
+        elif word == "tls":
+            driver = driver or "tls-creds-anon"
+            kept.append(f"tls-creds={_VNC_TLS_ID}")
+        else:
+            kept.append(word)
+    if not driver:
+        return ["-vnc", value]
+    return ["-object", ",".join([driver, *properties]), "-vnc", ",".join(kept)]
+
+
+def drop_stored_chroot(runtime: Runtime) -> None:
+    """Up to 3.0 the stored command held ``-chroot``; later Ganetis add the chroot at each start.
+
+    With both, a reboot or a migration after the upgrade fails, for QEMU 9 knows no ``-chroot``.
+    """
+    if not compat.DIALECT.chroot_is_stored:
+        _replace_option(runtime[_COMMAND], "-chroot", lambda _: [])
+
+
+def replace_discard_default(runtime: Runtime) -> None:
+    """``disk_discard`` lost its value "default" with Ganeti 3.1; it meant to ignore discards."""
+    hvparams = runtime[_HVPARAMS]
+    if compat.DISCARD_DEFAULT is not None or constants.HV_DISK_DISCARD not in hvparams:
+        return
+    if hvparams[constants.HV_DISK_DISCARD] not in constants.HT_VALID_DISCARD_TYPES:
+        hvparams[constants.HV_DISK_DISCARD] = constants.HT_DISCARD_IGNORE
+
+
+CHANGES = (
+    add_disks,
+    add_nic_uuids,
+    replace_pci_slots,
+    replace_localtime,
+    replace_balloon,
+    replace_vnc_tls,
+    drop_stored_chroot,
+    replace_discard_default,
+)
+
+
+def upgrade(runtime: Runtime) -> Runtime:
+    """Apply every change, and give the same list."""
+    for change in CHANGES:
+        change(runtime)
+    return runtime
