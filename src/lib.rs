@@ -10,5 +10,6 @@
 
 #[cfg(feature = "python")]
 mod binding;
+mod errno;
 pub mod qmp;
 pub mod tap;

@@ -76,7 +76,7 @@ impl<'de, 'py> DeserializeSeed<'de> for Value<'py> {
     }
 }
 
-/// From here on a double has gaps between the integers, and serde has made one of an integer.
+/// From here on (and for "-0") serde may have made a double of an integer.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl<'de, 'py> Visitor<'de> for Value<'py> {
@@ -105,8 +105,8 @@ impl<'de, 'py> Visitor<'de> for Value<'py> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
-        if value.abs() >= EXACT {
-            return Err(E::custom("a number beyond 64 bits"));
+        if value.abs() >= EXACT || (value == 0.0 && value.is_sign_negative()) {
+            return Err(E::custom("perhaps an integer"));
         }
         Ok(PyFloat::new(self.py, value).into_any())
     }

@@ -1,5 +1,6 @@
 //! `QmpConnection`: Ganeti's names of both generations over [`crate::qmp::Connection`].
 
+use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,13 +121,13 @@ impl QmpConnection {
 
     /// The monitor's socket.
     #[getter]
-    fn monitor_filename(&self) -> String {
-        self.connection.path().to_string_lossy().into_owned()
+    fn monitor_filename(&self) -> OsString {
+        self.connection.path().as_os_str().to_owned()
     }
 
     /// The monitor's socket, by its newer name.
     #[getter]
-    fn socket_path(&self) -> String {
+    fn socket_path(&self) -> OsString {
         self.monitor_filename()
     }
 

@@ -111,8 +111,9 @@ pub(crate) fn get_tun_features(
 ) -> PyResult<Option<u32>> {
     let result = match _ioctl {
         Some(ioctl) => ask_python(ioctl, fd),
-        None => tap::features(fd)
-            .map_err(|errno| pyo3::exceptions::PyOSError::new_err((errno as i32, errno.desc()))),
+        None => tap::features(fd).map_err(|errno| {
+            pyo3::exceptions::PyOSError::new_err((errno as i32, crate::errno::text(errno)))
+        }),
     };
     match result {
         Ok(flags) => Ok(Some(flags)),

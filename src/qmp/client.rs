@@ -11,6 +11,7 @@ use super::message::{Body, Greeting, Kind, Message};
 use super::session::{Session, Want};
 use super::transport::{Ended, Transport, Wait};
 use super::{peer, secrets};
+use crate::errno;
 
 /// Leaves QEMU's negotiation mode.
 const CAPABILITIES: &str = "qmp_capabilities";
@@ -232,7 +233,7 @@ impl Client {
                 self.session.feed(bytes);
                 Ok(true)
             }
-            Err(errno) => Err(self.lost(doing, errno.desc().to_owned())),
+            Err(errno) => Err(self.lost(doing, errno::text(errno))),
         }
     }
 
@@ -251,10 +252,10 @@ impl Client {
                 Ok(count) => sent += count,
                 Err(errno) if sent == 0 && is_callers(errno, fds) => {
                     self.session.retract();
-                    let why = format!("the descriptors cannot be passed: {}", errno.desc());
+                    let why = format!("the descriptors cannot be passed: {}", errno::text(errno));
                     return Err(self.error(ErrorKind::Usage { why }));
                 }
-                Err(errno) => return Err(self.lost(doing, errno.desc().to_owned())),
+                Err(errno) => return Err(self.lost(doing, errno::text(errno))),
             }
         }
         Ok(())
@@ -325,7 +326,7 @@ fn ended_kind(
         },
         Ended::Failed(errno) => ErrorKind::Lost {
             doing,
-            why: errno.desc().to_owned(),
+            why: errno::text(errno),
         },
     }
 }
@@ -362,6 +363,6 @@ fn why_not_connected(path: &Path, errno: Errno) -> String {
         Errno::ECONNREFUSED if matches!(is_socket, Ok(false)) => "it is not a socket".to_owned(),
         Errno::ECONNREFUSED => "nobody listens there".to_owned(),
         Errno::EPROTOTYPE => "it is a socket of another type".to_owned(),
-        errno => errno.desc().to_owned(),
+        errno => errno::text(errno),
     }
 }

@@ -51,7 +51,11 @@ impl fmt::Display for TapError {
                 write!(f, "cannot open a TAP interface with {queues} queues: {why}")
             }
             Self::Failed { step, errno } => {
-                write!(f, "cannot {step}: {} ({errno:?})", errno.desc())
+                write!(
+                    f,
+                    "cannot {step}: {} ({errno:?})",
+                    crate::errno::text(*errno)
+                )
             }
         }
     }

@@ -25,13 +25,9 @@ RECORDINGS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("error-device-not-found", "pc", "device_del", {"id": "nobody"}),
     ("error-missing-argument", "pc", "device_del", {}),
 )
-MACHINES = {
-    "none": ["-machine", "none"],
-    "pc": (
-        "-machine pc,accel=tcg -S -m 64 -smp 2 -nodefaults"
-        " -device virtio-balloon-pci,id=balloon0 -device piix3-usb-uhci"
-    ).split(),
-}
+PC = """-machine pc,accel=tcg -S -m 64 -smp 2 -nodefaults
+    -device virtio-balloon-pci,id=balloon0 -device piix3-usb-uhci"""
+MACHINES = {"none": ["-machine", "none"], "pc": PC.split()}
 
 
 @contextmanager

@@ -1,0 +1,23 @@
+//! The words for an errno.
+
+use nix::errno::Errno;
+
+/// The C library's words for an errno, as other programs show them too.
+pub(crate) fn text(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    match text.find(" (os error ") {
+        Some(end) => text.chars().take(end).collect(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_errno_reads_as_strerror_says_it() {
+        assert_eq!(text(Errno::EBADF), "Bad file descriptor");
+        assert_eq!(text(Errno::ENOTTY), "Inappropriate ioctl for device");
+    }
+}

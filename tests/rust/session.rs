@@ -1,0 +1,330 @@
+//! The session: whatever comes between them, each command gets its own reply and each event stays.
+#![allow(missing_docs)]
+
+use ganeti_hv_kvm::qmp::message::{Body, Kind, Message};
+use ganeti_hv_kvm::qmp::session::{MAX_EVENTS, Session, Want};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn session() -> Session {
+    Session::new(1 << 20)
+}
+
+fn id_of(line: &[u8]) -> String {
+    let sent: serde_json::Value = serde_json::from_slice(line).unwrap();
+    sent["id"].to_string()
+}
+
+fn feed(session: &mut Session, text: &str) {
+    session.feed(text.as_bytes());
+    session.feed(b"\r\n");
+}
+
+fn event(name: &str, number: usize) -> String {
+    format!(
+        r#"{{"event": "{name}", "data": {{"n": {number}, "device": "d{number}"}}, "timestamp": {{"seconds": 1, "microseconds": 2}}}}"#
+    )
+}
+
+fn next_event(session: &mut Session, names: &[&str], device: Option<&str>) -> Option<String> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let want = Want::Event {
+        names: &names,
+        device,
+    };
+    let message = session.advance(&want).unwrap()?;
+    Some(message.payload().unwrap().to_owned())
+}
+
+/// What a peer says around the reply to a command.
+#[derive(Debug, Clone)]
+enum Noise {
+    Event,
+    Foreign,
+    SecondGreeting,
+    Again,
+}
+
+fn noise() -> impl Strategy<Value = Vec<Noise>> {
+    vec(
+        prop_oneof![
+            Just(Noise::Event),
+            Just(Noise::Foreign),
+            Just(Noise::SecondGreeting),
+            Just(Noise::Again),
+        ],
+        0..8,
+    )
+}
+
+proptest! {
+    /// Faults: a late reply was taken for the next command's; an event before its command's
+    /// reply was lost.
+    #[test]
+    fn each_command_gets_its_own_reply_and_no_event_is_lost(
+        rounds in vec((noise(), noise(), any::<bool>()), 1..10),
+        piece in 1_usize..60,
+    ) {
+        let mut session = session();
+        let mut events = 0;
+        let mut foreign = 0;
+        let mut last_id = None::<String>;
+        for (round, (before, after, fails)) in rounds.iter().enumerate() {
+            let (ticket, line) = session.begin("query-name", None);
+            let id = id_of(&line);
+            let mut stream = String::new();
+            let mut say = |noise: &[Noise], stream: &mut String| {
+                for what in noise {
+                    let line = match what {
+                        Noise::Event => {
+                            events += 1;
+                            event("E", events)
+                        }
+                        Noise::Foreign => {
+                            foreign += 1;
+                            r#"{"return": "foreign", "id": "ghk-0"}"#.to_owned()
+                        }
+                        Noise::SecondGreeting => {
+                            r#"{"QMP": {"version": {"qemu": {"major": 1, "minor": 2, "micro": 3}}}}"#.to_owned()
+                        }
+                        Noise::Again => match &last_id {
+                            Some(id) => {
+                                foreign += 1;
+                                format!(r#"{{"return": "again", "id": {id}}}"#)
+                            }
+                            None => continue,
+                        },
+                    };
+                    stream.push_str(&line);
+                    stream.push_str("\r\n");
+                }
+            };
+            say(before, &mut stream);
+            let body = if *fails {
+                format!(r#""error": {{"class": "C", "desc": "{round}"}}"#)
+            } else {
+                format!(r#""return": {round}"#)
+            };
+            stream.push_str(&format!("{{{body}, \"id\": {id}}}\r\n"));
+            say(after, &mut stream);
+
+            let mut reply = None;
+            for bytes in stream.as_bytes().chunks(piece) {
+                session.feed(bytes);
+                if reply.is_none() {
+                    reply = session.advance(&Want::Reply(&ticket)).unwrap();
+                }
+            }
+            session.sort().unwrap();
+            let reply = reply.unwrap();
+            match &reply.kind {
+                Kind::Reply { body: Body::Error { desc, .. }, .. } => {
+                    prop_assert!(*fails);
+                    prop_assert_eq!(desc, &round.to_string());
+                }
+                _ => prop_assert_eq!(reply.payload().map(str::to_owned), Some(round.to_string())),
+            }
+            last_id = Some(id);
+        }
+        for number in 1..=events {
+            let data = next_event(&mut session, &["E"], None).unwrap();
+            prop_assert!(data.contains(&format!("\"n\": {number},")), "{data} is not event {number}");
+        }
+        prop_assert_eq!(next_event(&mut session, &["E"], None), None);
+        prop_assert_eq!(session.lost_events(), 0);
+        prop_assert_eq!(session.dropped_replies(), foreign);
+    }
+
+    #[test]
+    fn events_are_kept_up_to_the_bound_and_the_lost_are_counted(extra in 0_usize..300) {
+        let mut session = session();
+        let (ticket, line) = session.begin("stop", None);
+        for number in 0..MAX_EVENTS + extra {
+            feed(&mut session, &event("E", number));
+        }
+        feed(&mut session, &format!("{{\"return\": {{}}, \"id\": {}}}", id_of(&line)));
+        prop_assert!(session.advance(&Want::Reply(&ticket)).unwrap().is_some());
+        prop_assert_eq!(session.lost_events(), extra as u64);
+        let oldest = next_event(&mut session, &["E"], None).unwrap();
+        prop_assert!(oldest.contains(&format!("\"n\": {extra},")), "{oldest}");
+    }
+}
+
+#[test]
+fn events_are_kept_up_to_the_bytes_of_a_message_limit() {
+    let mut session = Session::new(10_000);
+    let filler = "x".repeat(900);
+    for number in 0..100 {
+        let text = format!(r#"{{"event": "E", "data": {{"n": {number}, "filler": "{filler}"}}}}"#);
+        feed(&mut session, &text);
+    }
+    session.sort().unwrap();
+    assert!(session.lost_events() >= 89, "{}", session.lost_events());
+    let mut left = 0;
+    while next_event(&mut session, &["E"], None).is_some() {
+        left += 1;
+    }
+    assert_eq!(left + session.lost_events(), 100);
+    assert!(left >= 9);
+}
+
+#[test]
+fn an_event_is_found_by_name_and_device_and_the_others_stay() {
+    let mut session = session();
+    for (name, number) in [("A", 1), ("B", 2), ("A", 3), ("B", 3)] {
+        feed(&mut session, &event(name, number));
+    }
+    assert!(
+        next_event(&mut session, &["A", "B"], Some("d3"))
+            .unwrap()
+            .contains("\"n\": 3,")
+    );
+    assert!(
+        next_event(&mut session, &["B"], None)
+            .unwrap()
+            .contains("\"n\": 2,")
+    );
+    assert!(next_event(&mut session, &["C"], None).is_none());
+    assert!(
+        next_event(&mut session, &["A"], None)
+            .unwrap()
+            .contains("\"n\": 1,")
+    );
+    assert!(next_event(&mut session, &["A", "B"], Some("d3")).is_some());
+    assert!(next_event(&mut session, &["A", "B"], None).is_none());
+}
+
+#[test]
+fn ids_are_never_used_again_by_another_session() {
+    let (mut one, mut other) = (session(), session());
+    let (_, first) = one.begin("stop", None);
+    let (_, second) = one.begin("stop", None);
+    let (ticket, third) = other.begin("stop", None);
+    let ids = [id_of(&first), id_of(&second), id_of(&third)];
+    assert!(
+        ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2],
+        "{ids:?}"
+    );
+    feed(
+        &mut other,
+        &format!("{{\"return\": 1, \"id\": {}}}", ids[0]),
+    );
+    feed(
+        &mut other,
+        &format!("{{\"return\": 3, \"id\": {}}}", ids[2]),
+    );
+    let reply = other.advance(&Want::Reply(&ticket)).unwrap().unwrap();
+    assert_eq!(reply.payload(), Some("3"));
+    assert_eq!(other.dropped_replies(), 1);
+}
+
+fn reply_to(session: &mut Session, command: &str) -> Option<Message> {
+    let (ticket, _) = session.begin(command, None);
+    session.advance(&Want::Reply(&ticket)).unwrap()
+}
+
+/// Ganeti's stand-in QEMU echoes no id, and may answer before it was asked.
+#[test]
+fn a_peer_without_ids_is_answered_in_order() {
+    let mut session = session();
+    feed(&mut session, "{\"return\": 1}\r\n{\"return\": 2}");
+    assert_eq!(reply_to(&mut session, "a").unwrap().payload(), Some("1"));
+    session.sort().unwrap();
+    assert_eq!(reply_to(&mut session, "b").unwrap().payload(), Some("2"));
+    let (ticket, _) = session.begin("c", None);
+    assert_eq!(session.advance(&Want::Reply(&ticket)), Ok(None));
+    feed(&mut session, "{\"return\": 3}");
+    let reply = session.advance(&Want::Reply(&ticket)).unwrap().unwrap();
+    assert_eq!(reply.payload(), Some("3"));
+}
+
+#[test]
+fn a_peer_with_ids_leaves_them_out_only_of_errors() {
+    let mut session = session();
+    let (ticket, line) = session.begin("a", None);
+    feed(
+        &mut session,
+        &format!("{{\"return\": 1, \"id\": {}}}", id_of(&line)),
+    );
+    assert!(session.advance(&Want::Reply(&ticket)).unwrap().is_some());
+    let (ticket, _) = session.begin("b", None);
+    feed(&mut session, "{\"return\": 2}");
+    assert_eq!(session.advance(&Want::Reply(&ticket)), Ok(None));
+    assert_eq!(session.dropped_replies(), 1);
+    feed(
+        &mut session,
+        r#"{"error": {"class": "GenericError", "desc": "JSON parse error"}}"#,
+    );
+    let reply = session.advance(&Want::Reply(&ticket)).unwrap().unwrap();
+    assert!(matches!(
+        reply.kind,
+        Kind::Reply {
+            body: Body::Error { .. },
+            ..
+        }
+    ));
+}
+
+#[test]
+fn messages_that_the_caller_wrote_get_an_id_if_they_lack_one() {
+    let mut session = session();
+    let line = session.adopt(r#"{"execute": "stop"}"#).unwrap();
+    let first = id_of(&line);
+    assert!(first.starts_with("\"ghk-"), "{first}");
+    let line = session
+        .adopt(r#"{"execute": "cont", "id": {"mine": 1}}"#)
+        .unwrap();
+    assert_eq!(id_of(&line), r#"{"mine":1}"#);
+    assert_eq!(session.adopt("{}").unwrap(), b"{}\n");
+    for bad in ["[]", "{\n}", "x", "{\"execute\": 1}"] {
+        assert!(session.adopt(bad).is_err(), "{bad}");
+    }
+    feed(&mut session, r#"{"return": 2, "id": {"mine": 1}}"#);
+    feed(&mut session, &format!("{{\"return\": 1, \"id\": {first}}}"));
+    let reply = session.advance(&Want::OldestReply).unwrap().unwrap();
+    assert_eq!(reply.payload(), Some("1"));
+    let reply = session.advance(&Want::OldestReply).unwrap().unwrap();
+    assert_eq!(reply.payload(), Some("2"));
+}
+
+#[test]
+fn anything_gives_what_was_kept_first_and_in_order() {
+    let mut session = session();
+    feed(&mut session, &event("A", 1));
+    feed(&mut session, r#"{"return": 1}"#);
+    feed(&mut session, &event("A", 2));
+    session.sort().unwrap();
+    feed(&mut session, r#"{"return": 2, "id": "who"}"#);
+    let mut came = Vec::new();
+    while let Some(message) = session.advance(&Want::Anything).unwrap() {
+        came.push(message.text().to_owned());
+    }
+    let expected = [
+        event("A", 1),
+        r#"{"return": 1}"#.into(),
+        event("A", 2),
+        r#"{"return": 2, "id": "who"}"#.into(),
+    ];
+    assert_eq!(came, expected);
+}
+
+#[test]
+fn before_the_greeting_there_may_be_events_but_no_replies() {
+    let mut first = session();
+    feed(&mut first, &event("A", 1));
+    feed(&mut first, r#"{"return": {}, "id": "an earlier client's"}"#);
+    assert_eq!(first.advance(&Want::Greeting), Ok(None));
+    feed(
+        &mut first,
+        r#"{"QMP": {"version": {"qemu": {"major": 0, "minor": 13, "micro": 50}, "package": " x ", "capabilities": []}}}"#,
+    );
+    assert!(first.advance(&Want::Greeting).unwrap().is_some());
+    assert!(next_event(&mut first, &["A"], None).is_some());
+
+    let mut second = session();
+    feed(&mut second, r#"{"return": {}}"#);
+    assert!(second.advance(&Want::Greeting).is_err());
+    let mut third = session();
+    feed(&mut third, r#"{"hello": "world"}"#);
+    assert!(third.advance(&Want::Greeting).is_err());
+}
