@@ -19,7 +19,7 @@ def _usable(address: str) -> bool:
 
 def _addresses(protocol: str, interface: str) -> dict[int, list[str]]:
     """The interface's addresses by IP version; raises HypervisorError if they are not known."""
-    found = netutils.GetInterfaceIpDisplay(interface)
+    found = netutils.GetInterfaceIpAddresses(interface)
     if found is None:
         raise errors.HypervisorError(
             f"{protocol}: the addresses of interface {interface} cannot be found out"

@@ -123,9 +123,9 @@ def find_in_runtime(dev_type: str, device: Any, runtime: Sequence[Any]) -> Any:
     )
 
 
-def _occupy(slots_of: Mapping[str, bitarray], hvinfo: Mapping[str, Any] | None) -> None:
-    bus = (hvinfo or {}).get("bus")
-    if hvinfo is None or bus not in slots_of:
+def _occupy(slots_of: Mapping[str, bitarray], hvinfo: Mapping[str, Any]) -> None:
+    bus = hvinfo.get("bus", "")
+    if bus not in slots_of:
         return
     slot = int(hvinfo["addr"], 16) if bus == PCI_BUS else int(hvinfo["scsi-id"])
     if slot < len(slots_of[bus]):
@@ -157,7 +157,7 @@ def bus_slots(
     if runtime:
         for dev_type, index in _RUNTIME_INDEX.items():
             for entry in runtime[index]:
-                _occupy(slots_of, _device_of(dev_type, entry).hvinfo)
+                _occupy(slots_of, _device_of(dev_type, entry).hvinfo or {})
     return slots_of
 
 
