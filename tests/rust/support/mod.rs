@@ -1,0 +1,148 @@
+//! A scriptable peer on a real socket.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use ganeti_hv_kvm::qmp::codec::DEFAULT_LIMIT;
+use ganeti_hv_kvm::qmp::message::Message;
+use ganeti_hv_kvm::qmp::{
+    Call, Connection, Deadline, Interrupt, Interrupted, Never, QmpError, Wait,
+};
+use tempfile::TempDir;
+
+pub(crate) const GREETING: &str = "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \" pkg \"}, \"capabilities\": [\"oob\"]}}\r\n";
+
+/// The peer's end of a connection: sends what it is told, reads a line at a time.
+pub(crate) struct Peer {
+    stream: UnixStream,
+    lines: BufReader<UnixStream>,
+}
+
+impl Peer {
+    fn new(stream: UnixStream) -> Self {
+        let lines = BufReader::new(stream.try_clone().unwrap());
+        Self { stream, lines }
+    }
+
+    /// Sends; that the other side has gone is no failure of the script.
+    pub(crate) fn say(&mut self, text: &str) -> bool {
+        self.say_bytes(text.as_bytes())
+    }
+
+    pub(crate) fn say_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// The next command; None when the other side has gone.
+    pub(crate) fn hear(&mut self) -> Option<serde_json::Value> {
+        let mut line = String::new();
+        match self.lines.read_line(&mut line) {
+            Ok(count) if count > 0 => Some(serde_json::from_str(&line).unwrap()),
+            _ => None,
+        }
+    }
+
+    /// Hears a command and answers it with this value, echoing its id.
+    pub(crate) fn answer(&mut self, value: &str) -> Option<serde_json::Value> {
+        let command = self.hear()?;
+        self.say(&format!(
+            "{{\"return\": {value}, \"id\": {}}}\r\n",
+            command["id"]
+        ));
+        Some(command)
+    }
+
+    pub(crate) fn shake_hands(&mut self) {
+        self.say(GREETING);
+        let command = self.answer("{}");
+        assert!(command.is_none_or(|command| command["execute"] == "qmp_capabilities"));
+    }
+
+    /// Keeps the connection open until the other side goes.
+    pub(crate) fn stay(&mut self) {
+        while self.hear().is_some() {}
+    }
+}
+
+/// A monitor whose connections are served by a script, one after the other.
+pub(crate) struct Monitor {
+    folder: TempDir,
+    stop: std::sync::Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Monitor {
+    pub(crate) fn run(mut script: impl FnMut(&mut Peer) + Send + 'static) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("qmp")).unwrap();
+        let stop = std::sync::Arc::new(AtomicBool::new(false));
+        let stopped = std::sync::Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                if stopped.load(Ordering::Acquire) {
+                    return;
+                }
+                script(&mut Peer::new(stream));
+            }
+        });
+        Self {
+            folder,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("qmp")
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        Connection::new(self.path(), DEFAULT_LIMIT)
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        let _ = UnixStream::connect(self.path());
+        let result = self.thread.take().unwrap().join();
+        if !thread::panicking() {
+            result.unwrap();
+        }
+    }
+}
+
+/// Ends a wait as soon as it is told to.
+#[derive(Default)]
+pub(crate) struct Button(pub(crate) AtomicBool);
+
+impl Interrupt for Button {
+    fn check(&self) -> Result<(), Interrupted> {
+        if self.0.load(Ordering::Acquire) {
+            Err(Interrupted)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+pub(crate) fn within(millis: u64) -> Wait<'static> {
+    Wait::new(Deadline::after(Duration::from_millis(millis)), &Never)
+}
+
+pub(crate) fn execute(
+    connection: &Connection,
+    command: &str,
+    millis: u64,
+) -> Result<Message, QmpError> {
+    let call = Call {
+        command,
+        arguments: None,
+        fds: &[],
+    };
+    connection.execute(call, &within(millis))
+}
