@@ -89,7 +89,7 @@ fn events_of_a_real_qemu() {
     assert!(!deleted.is_about("tablet1"));
 }
 
-/// Fault: another device's DEVICE_DELETED, or the virtio-backend child's, was taken for ours.
+/// Fault: another device's `DEVICE_DELETED`, or the virtio-backend child's, was taken for ours.
 #[test]
 fn the_child_of_a_device_is_not_the_device() {
     let text = r#"{"event": "DEVICE_DELETED", "data": {"path": "/machine/peripheral/nic0/virtio-backend"}, "timestamp": {"seconds": 1, "microseconds": 2}}"#;
