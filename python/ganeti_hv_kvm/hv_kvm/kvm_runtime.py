@@ -133,14 +133,14 @@ def _check_form(loaded: Any) -> None:
         raise _damaged(f"it is not a list of {' or '.join(map(str, _LENGTHS))} elements")
     for (name, kind), element in zip(_ELEMENTS, loaded, strict=False):
         if not isinstance(element, kind):
-            raise _damaged(f"its {name} are a {type(element).__name__}, not a {kind.__name__}")
+            raise _damaged(f"{name}: no {kind.__name__}, but a {type(element).__name__}")
     for place, nic in enumerate(loaded[_KVM_NICS_RUNTIME_INDEX]):
         if not isinstance(nic, dict):
-            raise _damaged(f"NIC {place} is a {type(nic).__name__}, not a dict")
+            raise _damaged(f"NIC {place}: no dict, but a {type(nic).__name__}")
     disks = loaded[_KVM_DISKS_RUNTIME_INDEX] if len(loaded) == len(_ELEMENTS) else []
     for place, entry in enumerate(disks):
         if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[0], dict):
-            raise _damaged(f"disk {place} is not a list of a dict, a link and a URI")
+            raise _damaged(f"disk {place}: no list of a dict, a link and a URI")
 
 
 def _object(
