@@ -1,1 +1,67 @@
-"""Stands in for Ganeti's ``ganeti.hypervisor.hv_kvm``."""
+"""Stands in for Ganeti's ``ganeti.hypervisor.hv_kvm``.
+
+The names here are those of the flat module of Ganeti 2.6 and of the packages of 3.0 and 3.1:
+Ganeti's tests and site code reach them, and replace them, in this namespace.
+"""
+
+# ruff: noqa: E402, F401, N812
+
+from __future__ import annotations
+
+from typing import Any
+
+
+# Must stay above the imports: whoever imports this package before ``ganeti.hypervisor`` makes the
+# latter ask for the class while this module is still being built.
+def __getattr__(name: str) -> Any:
+    if name == "KVMHypervisor":
+        from .hypervisor import KVMHypervisor
+
+        return KVMHypervisor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+import ganeti.hypervisor
+
+from . import kvm_runtime, kvm_utils, monitor, netdev, validation
+from .command_line import START_PAUSED as _KVM_START_PAUSED_FLAG
+from .devices import (
+    _DEVICE_BUS,
+    _DEVICE_DRIVER,
+    _DEVICE_TYPE,
+    _HOTPLUGGABLE_DEVICE_TYPES,
+    _PCI_BUS,
+    _SCSI_BUS,
+    _GenerateDeviceHVInfo,
+    _GenerateDeviceHVInfoStr,
+    _GenerateDeviceKVMId,
+    _GetDriveURI,
+    _GetExistingDeviceInfo,
+)
+from .hypervisor import _KVM_NETWORK_SCRIPT, KVMHypervisor
+from .kvm_runtime import KVMRuntime, _AnalyzeSerializedRuntime, _UpgradeSerializedRuntime
+from .monitor import (
+    MonitorSocket,
+    QmpCommandNotSupported,
+    QmpConnection,
+    QmpEvent,
+    QmpMessage,
+    QmpTimeoutError,
+)
+from .netdev import (
+    IFF_MULTI_QUEUE,
+    IFF_NO_PI,
+    IFF_ONE_QUEUE,
+    IFF_TAP,
+    IFF_VNET_HDR,
+    TUNGETFEATURES,
+    TUNGETIFF,
+    TUNSETIFF,
+    OpenTap,
+    _GetTunFeatures,
+    _OpenTap,
+    _ProbeTapMqVirtioNet,
+    _ProbeTapVnetHdr,
+)
+from .remote_image import HeadRequest
+from .remote_image import is_reachable as _CheckUrl

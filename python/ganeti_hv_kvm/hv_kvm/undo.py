@@ -14,7 +14,8 @@ class Undo:
     """Collects how to undo each step; leaving the ``with`` by an exception does it.
 
     An undo step that fails does not keep the others from being tried. What could not be undone is
-    said in the log and in the error that the caller sees.
+    said in the log and in the error that the caller sees. An error of the system, or another one
+    of Ganeti's, becomes an ``errors.HypervisorError``: that is what Ganeti's daemons wait for.
     """
 
     def __init__(self, operation: str) -> None:
@@ -40,6 +41,9 @@ class Undo:
         left = self._roll_back(error)
         if left and isinstance(error, Exception):
             raise errors.HypervisorError(f"{error}; not undone: {'; '.join(left)}") from error
+        foreign = isinstance(error, OSError | errors.GenericError)
+        if foreign and not isinstance(error, errors.HypervisorError):
+            raise errors.HypervisorError(f"{self._operation} failed: {error}") from error
 
     def _roll_back(self, error: BaseException) -> list[str]:
         logging.info("%s failed (%s): undoing it", self._operation, error)

@@ -46,3 +46,10 @@ def test_what_cannot_be_undone_is_said():
         undo.add("TAP tap0", fail)
         raise ValueError("broken")
     assert done == ["files"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), errors.GenericError("No space")])
+def test_other_errors_become_those_that_ganeti_expects(error):
+    expected = pytest.raises(errors.HypervisorError, match=r"start of web1 failed: .*No space")
+    with expected, Undo("start of web1"):
+        raise error

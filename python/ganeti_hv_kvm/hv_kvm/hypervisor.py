@@ -1,0 +1,302 @@
+"""Ganeti's way into this package: the class that it makes an object of for each request.
+
+Each method hands its work to a room of its own. Names that Ganeti's tests and site code replace
+(``hv_kvm.OpenTap``, ``hv_kvm.QmpConnection``, methods of the class) are looked up here, at the
+time of the call.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import Any, ClassVar, NoReturn
+
+from ganeti import constants, errors, pathutils, utils
+from ganeti.hypervisor import hv_base
+
+from . import (
+    affinity,
+    compat,
+    console,
+    instance_process,
+    inventory,
+    launch,
+    plan,
+    qemu_binary,
+    remote_image,
+    shutdown,
+    validation,
+)
+from .kvm_runtime import KVMRuntime
+from .parameters import PARAMETERS
+from .private_names import PrivateNames
+
+#: A site's own script for NICs; Ganeti copies it to all nodes.
+_KVM_NETWORK_SCRIPT = pathutils.CONF_DIR + "/kvm-vif-bridge"
+
+
+def _namespace() -> ModuleType:
+    from ganeti_hv_kvm import hv_kvm
+
+    return hv_kvm
+
+
+class KVMHypervisor(PrivateNames, hv_base.BaseHypervisor):  # type: ignore[misc]
+    """What Ganeti knows as the hypervisor "kvm".
+
+    An object costs next to nothing and remembers nothing, so that one may be made for each
+    request, and several may be used at once.
+    """
+
+    CAN_MIGRATE = True
+    PARAMETERS = PARAMETERS
+    ANCILLARY_FILES: ClassVar = [_KVM_NETWORK_SCRIPT]
+    ANCILLARY_FILES_OPT: ClassVar = [_KVM_NETWORK_SCRIPT]
+
+    def __init__(self) -> None:
+        super().__init__()
+        # the run directory is empty after each reboot of the node
+        utils.EnsureDirs([(directory, constants.RUN_DIRS_MODE) for directory in self._DIRS])
+
+    @classmethod
+    def _CheckDown(cls, instance_name: str) -> None:
+        launch.check_down(instance_name, cls._InstancePidAlive(instance_name))
+
+    @classmethod
+    def _CallMonitorCommand(
+        cls, instance_name: str, command: str, timeout: float | None = None
+    ) -> Any:
+        """Give a command to the human monitor; its text is ``stdout`` of what comes back."""
+        with _namespace().QmpConnection(cls._InstanceQmpMonitor(instance_name)) as qmp:
+            text = qmp.HumanMonitorCommand(command, timeout=timeout)
+        return utils.RunResult(0, None, text, "", command.split(" ", maxsplit=1)[0], None, None)
+
+    # Start and stop
+
+    def _Hooks(self) -> launch.Hooks:
+        namespace = _namespace()
+        return launch.Hooks(
+            open_tap=namespace.OpenTap,
+            qmp_connection=namespace.QmpConnection,
+            pid_alive=self._InstancePidAlive,
+            configure_nic=self._ConfigureNIC,
+            execute_cpu_affinity=self._ExecuteCpuAffinity,
+        )
+
+    def StartInstance(self, instance: Any, block_devices: Any, startup_paused: bool) -> None:
+        """Start an instance.
+
+        Args:
+            instance: Ganeti's ``objects.Instance``.
+            block_devices: its disks, as (``objects.Disk``, path of the device, URI or None).
+            startup_paused: leave the guest paused before its first instruction.
+
+        Raises:
+            errors.HypervisorError: what failed; nothing is left of the attempt.
+        """
+        self._CheckDown(instance.name)
+        self.ValidateParameters(instance.hvparams)
+        remote_image.check(instance.hvparams)
+        files = self._Files(instance.name)
+        facts = qemu_binary.probe(instance.hvparams[constants.HV_KVM_PATH])
+        runtime = plan.make_runtime(instance, block_devices, startup_paused, files, facts)
+        launch.Launch(instance, runtime, facts, files, self._Hooks()).run(
+            save_runtime=lambda: self._SaveKVMRuntime(instance, runtime)
+        )
+
+    def StopInstance(
+        self,
+        instance: Any,
+        force: bool = False,
+        retry: bool = False,
+        name: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Stop an instance; this returns before a guest that was asked has shut down.
+
+        Args:
+            instance: Ganeti's ``objects.Instance``; None if ``name`` is given.
+            force: end QEMU without asking the guest.
+            retry: the guest was asked before; it is asked again.
+            name: stop this instance, of which nothing else is known; only with ``force``.
+            timeout: seconds after which the caller will force the stop.
+
+        Raises:
+            errors.HypervisorError: the guest could not be asked, or QEMU could not be ended.
+        """
+        if name is None:
+            name = instance.name
+        elif not force:
+            raise errors.HypervisorError(
+                f"Instance {name}: only the name is known, so it can be stopped by force alone"
+            )
+        files, pid_alive = self._Files(name), self._InstancePidAlive(name)
+        if force:
+            shutdown.power_off(files, pid_alive)
+        else:
+            connection = _namespace().QmpConnection
+            shutdown.power_down(instance, files, pid_alive, connection, timeout)
+
+    def CleanupInstance(self, instance_name: str) -> None:
+        """Remove the files of a stopped instance.
+
+        Raises:
+            errors.HypervisorError: it still runs, or files are left; they are named.
+        """
+        shutdown.clean_up(self._Files(instance_name), self._InstancePidAlive(instance_name))
+
+    @staticmethod
+    def _ConfigureNIC(instance: Any, seq: int, nic: Any, tap: str) -> None:
+        """Run the node's network script for a NIC and its TAP device."""
+        hv_base.ConfigureNIC([compat.NIC_SETUP_SCRIPT, tap], instance, seq, nic, tap)
+
+    def _ExecuteCpuAffinity(self, instance: Any, cpu_mask: str) -> None:
+        """Pin the running guest. 3.0 gives the instance's name here, 3.1 the instance."""
+        name = getattr(instance, "name", instance)
+        with _namespace().QmpConnection(self._InstanceQmpMonitor(name)) as qmp:
+            cpus = qmp.execute_qmp("query-cpus-fast")
+        masks = affinity.parse(cpu_mask, len(cpus))
+        if masks:
+            threads = {cpu["cpu-index"]: cpu["thread-id"] for cpu in cpus}
+            affinity.apply(masks, self._InstancePidAlive(name)[1], threads)
+
+    # Runtime files
+
+    def _WriteKVMRuntime(self, instance_name: str, data: str | bytes) -> None:
+        path = self._InstanceKVMRuntime(instance_name)
+        try:
+            utils.WriteFile(path, data=data)
+        except OSError as err:
+            raise errors.HypervisorError(f"{path} cannot be written: {err}") from err
+
+    def _ReadKVMRuntime(self, instance_name: str) -> str:
+        path = self._InstanceKVMRuntime(instance_name)
+        try:
+            return str(utils.ReadFile(path))
+        except OSError as err:
+            raise errors.HypervisorError(f"{path} cannot be read: {err}") from err
+
+    def _SaveKVMRuntime(self, instance: Any, kvm_runtime: Any) -> None:
+        runtime = kvm_runtime if isinstance(kvm_runtime, KVMRuntime) else KVMRuntime(kvm_runtime)
+        self._WriteKVMRuntime(instance.name, runtime.serialize())
+
+    def _LoadKVMRuntime(self, instance: Any, serialized_runtime: Any = None) -> KVMRuntime:
+        return KVMRuntime.from_serialized(serialized_runtime or self._ReadKVMRuntime(instance.name))
+
+    # What runs here
+
+    def ListInstances(self, hvparams: Any = None) -> list[str]:
+        """Name the instances whose QEMU runs on this node."""
+        return [name for name in os.listdir(self._PIDS_DIR) if self._InstancePidAlive(name)[2]]
+
+    def GetInstanceInfo(
+        self, instance_name: str, hvparams: Any = None
+    ) -> inventory.InstanceInfo | None:
+        """Tell (name, process id, MiB, vCPUs, state, 0) of an instance; None if it is down."""
+        return self._Info(instance_name)
+
+    def GetAllInstancesInfo(self, hvparams: Any = None) -> list[inventory.InstanceInfo]:
+        """Tell the same of every instance of this node that runs or was shut down by its user."""
+        found = (
+            self._Info(name, inventory.LISTING_DEADLINE)
+            for name in inventory.names_with_runtime(self._CONF_DIR)
+        )
+        return [info for info in found if info]
+
+    def _Info(self, name: str, deadline: float | None = None) -> inventory.InstanceInfo | None:
+        _, pid, alive = self._InstancePidAlive(name)
+        process = instance_process.info_or_none(pid) if alive else None
+        connection = _namespace().QmpConnection
+        return inventory.instance_info(self._Files(name), pid, process, connection, deadline)
+
+    def GetNodeInfo(self, hvparams: Any = None) -> dict[str, Any]:
+        """Tell memory (MiB) and CPUs of the node, and QEMU's version as hv_version."""
+        node: dict[str, Any] = self.GetLinuxNodeInfo()
+        facts = qemu_binary.probe(_kvm_path(hvparams))
+        _, *numbers = facts.version
+        node[constants.HV_NODEINFO_KEY_VERSION] = tuple(numbers)
+        return node
+
+    @classmethod
+    def GetInstanceConsole(
+        cls, instance: Any, primary_node: Any, node_group: Any, hvparams: Any, beparams: Any
+    ) -> Any:
+        """Tell how to reach the guest's console, as ``objects.InstanceConsole``."""
+        return console.instance_console(
+            instance, primary_node, node_group, hvparams, cls._Files(instance.name)
+        )
+
+    # Parameters
+
+    def Verify(self, hvparams: Any = None) -> str | None:
+        """Say what this node lacks to run guests; None if nothing."""
+        missing = [
+            f"{what} is not there: '{path}'"
+            for what, path in (("QEMU", _kvm_path(hvparams)), ("socat", constants.SOCAT_PATH))
+            if not os.path.exists(path)
+        ]
+        problems: str | None = self._FormatVerifyResults(missing)
+        return problems
+
+    @classmethod
+    def CheckParameterSyntax(cls, hvparams: Any) -> None:
+        """Check parameters as far as that needs no look at the node (on the master).
+
+        Raises:
+            errors.HypervisorError: which parameter is wrong.
+        """
+        super().CheckParameterSyntax(hvparams)
+        validation.check_all(hvparams)
+
+    @classmethod
+    def ValidateParameters(cls, hvparams: Any) -> None:
+        """Check parameters against this node and its QEMU.
+
+        Raises:
+            errors.HypervisorError: which parameter is wrong.
+        """
+        super().ValidateParameters(hvparams)
+        validation.validate_all(hvparams, qemu_binary.probe(hvparams[constants.HV_KVM_PATH]))
+
+    @staticmethod
+    def VersionsSafeForMigration(src: Any, target: Any) -> bool:
+        """Tell whether a guest may migrate between two versions of QEMU.
+
+        The machine type that the guest was started with decides that, not the version.
+        """
+        return True
+
+
+def _kvm_path(hvparams: Any) -> str:
+    default: str = constants.KVM_PATH
+    return hvparams.get(constants.HV_KVM_PATH, default) if hvparams is not None else default
+
+
+def _not_yet(method: str) -> Any:
+    def refuse(self: KVMHypervisor, *args: Any, **kwargs: Any) -> NoReturn:
+        raise errors.HypervisorError(
+            f"{method} is not part of this version of ganeti-hv-kvm; nothing was done."
+            " `ganeti-hv-kvm disable` brings Ganeti's own module back"
+        )
+
+    refuse.__name__ = method
+    return refuse
+
+
+for _method in (
+    "RebootInstance",
+    "MigrationInfo",
+    "AcceptInstance",
+    "MigrateInstance",
+    "FinalizeMigrationSource",
+    "FinalizeMigrationDst",
+    "GetMigrationStatus",
+    "BalloonInstanceMemory",
+    "VerifyHotplugSupport",
+    "HotplugSupported",
+    "HotAddDevice",
+    "HotDelDevice",
+    "HotModDevice",
+    "ResizeDisk",
+):
+    setattr(KVMHypervisor, _method, _not_yet(_method))

@@ -1,0 +1,271 @@
+"""Starting QEMU: everything that has to be there before, around and after the process.
+
+A launch either leads to a guest that runs (or is paused because that was asked for, or waits for
+an incoming migration) or leaves nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pwd
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ganeti import constants, errors, objects, pathutils, ssconf, uidpool, utils
+
+from . import affinity, command_line, instance_files, instance_process, memory, nics, plan
+from .command_line import AttachedNic, Completion
+from .instance_files import InstanceFiles
+from .nics import HostNic, OpenTapFunction
+from .qemu_binary import QemuFacts
+from .shutdown import PidAlive
+from .undo import Undo
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the hypervisor object lends to a launch, looked up at the time of the call.
+
+    Ganeti's tests, and site code, replace these on the class or in the module.
+    """
+
+    open_tap: OpenTapFunction
+    qmp_connection: Callable[[str], Any]
+    pid_alive: Callable[[str], PidAlive]
+    configure_nic: Callable[[Any, int, Any, str], None]
+    execute_cpu_affinity: Callable[[Any, str], None]
+
+
+class QemuLog:
+    """What QEMU writes to its log (-D): with -daemonize most of its errors go there alone."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._before = self._changed()
+
+    def _changed(self) -> int | None:
+        try:
+            return os.stat(self._path).st_mtime_ns
+        except OSError:
+            return None
+
+    def news(self, most: int = 2000) -> str:
+        """Give the log's last ``most`` bytes, if it was written to since this object was made.
+
+        QEMU starts the log anew, so its old length says nothing.
+        """
+        if self._changed() == self._before:
+            return ""
+        try:
+            with open(self._path, "rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - most))
+                return log.read().decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One start of one guest.
+
+    Attributes:
+        instance: Ganeti's instance; its hvparams are those of today.
+        runtime: what the runtime file holds: command, NICs, hvparams of the guest's first start,
+            disks.
+        facts: what the QEMU binary can do.
+        incoming: address and port to wait on for a migration, or None.
+    """
+
+    instance: Any
+    runtime: Any
+    facts: QemuFacts
+    files: InstanceFiles
+    hooks: Hooks
+    incoming: tuple[str, int] | None = None
+
+    def run(self, save_runtime: Callable[[], None] | None = None) -> None:
+        """Start the guest.
+
+        Args:
+            save_runtime: writes the runtime file, where there is none yet.
+
+        Raises:
+            errors.HypervisorError: what failed; nothing is left of the attempt, or the error says
+                what could not be undone.
+        """
+        name = self.instance.name
+        check_down(name, self.hooks.pid_alive(name))
+        cpu_mask = self._up_hvp().get(constants.HV_CPU_MASK) or constants.CPU_PINNING_ALL
+        pinned = affinity.parse(cpu_mask, self.instance.beparams[constants.BE_VCPUS])
+        passwords = self._read_passwords()
+        utils.RemoveFile(self.files.shutdown)
+        _ensure_kvmd(self.instance.hvparams)
+        with Undo(f"start of {name}") as undo:
+            undo.add("files of the instance", lambda: instance_files.remove_all(self.files))
+            if save_runtime:
+                save_runtime()
+            self._make_chroot()
+            uid = self._take_uid()
+            with self._taps() as host_nics:
+                command = self._command(host_nics, uid)
+                undo.add("QEMU", self._kill)
+                self._run_qemu(command, host_nics)
+                nics.write_files(host_nics, self.files)
+            if uid:
+                uid.Unlock()
+            self._set_passwords(passwords)
+            if pinned:
+                self.hooks.execute_cpu_affinity(self.instance, cpu_mask)
+            self._balloon_and_go()
+
+    def _up_hvp(self) -> dict[str, Any]:
+        """Parameters as of the guest's first start; what is newer than it, as of today."""
+        hvp: dict[str, Any] = objects.FillDict(self.instance.hvparams, self.runtime[2])
+        return hvp
+
+    def _read_passwords(self) -> dict[str, str]:
+        """Read the files of the VNC and SPICE passwords, by protocol."""
+        passwords = {}
+        for protocol, parameter in (
+            ("vnc", constants.HV_VNC_PASSWORD_FILE),
+            ("spice", constants.HV_KVM_SPICE_PASSWORD_FILE),
+        ):
+            path = self.instance.hvparams[parameter]
+            if path:
+                try:
+                    passwords[protocol] = utils.ReadOneLineFile(path, strict=True)
+                except (OSError, errors.GenericError) as err:
+                    raise errors.HypervisorError(
+                        f"The {protocol.upper()} password cannot be read from {path}: {err}"
+                    ) from err
+        return passwords
+
+    def _make_chroot(self) -> None:
+        if self.instance.hvparams[constants.HV_KVM_USE_CHROOT]:
+            utils.EnsureDirs([(self.files.chroot, constants.SECURE_DIR_MODE)])
+
+    @contextlib.contextmanager
+    def _taps(self) -> Iterator[list[HostNic]]:
+        """Open and configure the TAP devices; ours are closed at the end, QEMU's stay."""
+        features, _, _ = command_line.device_features(self._up_hvp(), self.facts)
+        host_nics = nics.open_taps(self.runtime[1], features, self.hooks.open_tap)
+        try:
+            for seq, host in enumerate(host_nics):
+                if not (self.incoming and nics.waits_for_migration(host.nic)):
+                    self.hooks.configure_nic(self.instance, seq, host.nic, host.tap)
+            yield host_nics
+        finally:
+            nics.close(host_nics)
+
+    def _take_uid(self) -> Any:
+        """Take a user id from Ganeti's pool, where the security model says so.
+
+        It stays locked until QEMU is seen to use it. Its file is written at once, so that
+        whatever cleans up the instance gives it back.
+        """
+        if self.instance.hvparams[constants.HV_SECURITY_MODEL] != constants.HT_SM_POOL:
+            return None
+        ranges = uidpool.ParseUidPool(ssconf.SimpleStore().GetUidPool(), separator="\n")
+        try:
+            uid = uidpool.RequestUnusedUid(set(uidpool.ExpandUidPool(ranges)))
+        except errors.LockError as err:
+            raise errors.HypervisorError(f"Ganeti's pool has no free user id: {err}") from err
+        try:
+            utils.WriteFile(self.files.uidfile, data=uid.AsStr())
+        except BaseException:
+            uidpool.ReleaseUid(uid)
+            raise
+        return uid
+
+    def _command(self, host_nics: list[HostNic], uid: Any) -> list[str]:
+        return command_line.complete(
+            self.runtime[0],
+            Completion(
+                instance=self.instance,
+                hvp=self._up_hvp(),
+                facts=self.facts,
+                paths=plan.paths(self.files),
+                nics=[AttachedNic(host.nic, host.tapfds, host.vhostfds) for host in host_nics],
+                disks=self.runtime[3],
+                incoming=self.incoming,
+                pool_user=_user_name(uid.GetUid()) if uid else None,
+            ),
+        )
+
+    def _run_qemu(self, command: list[str], host_nics: list[HostNic]) -> None:
+        name = self.instance.name
+        log = QemuLog(plan.log_file(name))
+        try:
+            result = utils.RunCmd(command, noclose_fds=nics.all_fds(host_nics))
+        except (errors.OpExecError, OSError) as err:
+            raise errors.HypervisorError(f"Instance {name} was not started: {err}") from err
+        if result.failed:
+            said = result.output.strip() or log.news() or "nothing"
+            raise errors.HypervisorError(
+                f"Instance {name} was not started: QEMU {result.fail_reason} and said: {said}"
+            )
+        if not self.hooks.pid_alive(name)[2]:
+            raise errors.HypervisorError(
+                f"Instance {name} was not started: QEMU came up and went again,"
+                f" and said: {log.news() or 'nothing'}"
+            )
+
+    def _set_passwords(self, passwords: dict[str, str]) -> None:
+        """Give QEMU its passwords; until then it lets nobody in."""
+        if not passwords:
+            return
+        with self.hooks.qmp_connection(self.files.qmp) as qmp:
+            for protocol, password in passwords.items():
+                qmp.execute_qmp("set_password", {"protocol": protocol, "password": password})
+
+    def _balloon_and_go(self) -> None:
+        """Let the guest run, with the memory that the node can spare."""
+        wanted = memory.startup_memory(self.instance.beparams)
+        balloon = wanted < self.instance.beparams[constants.BE_MAXMEM]
+        go = not self.incoming and command_line.START_PAUSED not in self.runtime[0]
+        if not (balloon or go):
+            return
+        with self.hooks.qmp_connection(self.files.qmp) as qmp:
+            if balloon:
+                qmp.execute_qmp("balloon", {"value": wanted * memory.MIB})
+            if go:
+                qmp.execute_qmp("cont")
+
+    def _kill(self) -> None:
+        _, pid, alive = self.hooks.pid_alive(self.instance.name)
+        if pid > 0 and alive:
+            instance_process.kill(pid, self.instance.name)
+
+
+def check_down(name: str, pid_alive: PidAlive) -> None:
+    """Raise ``errors.HypervisorError`` if the instance runs already."""
+    _, pid, alive = pid_alive
+    if alive:
+        raise errors.HypervisorError(
+            f"Instance {name} was not started: it runs already (process {pid})"
+        )
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        raise errors.HypervisorError(
+            f"User id {uid} of Ganeti's pool has no name on this node; QEMU cannot run as that user"
+        ) from None
+
+
+def _ensure_kvmd(hvparams: dict[str, Any]) -> None:
+    """Start the daemon that notices a guest's own shutdown, where it is wanted."""
+    if not hvparams[constants.HV_KVM_USER_SHUTDOWN] or utils.IsDaemonAlive(constants.KVMD):
+        return
+    result = utils.RunCmd([pathutils.DAEMON_UTIL, "start", constants.KVMD])
+    if result.failed:
+        raise errors.HypervisorError(
+            f"{constants.KVMD}, which the parameter {constants.HV_KVM_USER_SHUTDOWN} needs, cannot"
+            f" be started: {result.fail_reason} {result.output.strip()}"
+        )
+    logging.info("Started %s", constants.KVMD)
