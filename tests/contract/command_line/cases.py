@@ -99,7 +99,7 @@ VALUES: dict[str, list[Any]] = {
     "spice_use_tls": [True, False],
     "spice_use_vdagent": [True, False],
     "spice_zlib_glz_wan_compression": [""],
-    "usb_devices": ["", "tablet", "mouse,keyboard"],
+    "usb_devices": ["", "tablet", "mouse,keyboard", "tablet,,mouse,"],
     "usb_mouse": [""],
     "use_chroot": [True, False],
     "use_guest_agent": [True, False],

@@ -122,6 +122,15 @@ def _empty_words(argv: Argv, _case: cases.Case) -> Argv:
     return [word for word in argv if word]
 
 
+def _usb_list(argv: Argv, _case: cases.Case) -> Argv:
+    named = [""] * len(argv)
+    for at, word in enumerate(argv):
+        named[at] = "drop" if word == "-usbdevice" and argv[at + 1] == "" else ""
+        if at and named[at - 1] == "drop":
+            named[at] = "drop too"
+    return [word for word, mark in zip(argv, named, strict=True) if not mark]
+
+
 def _discard_default(argv: Argv, _case: cases.Case) -> Argv:
     return [word.replace(",discard=default,", ",discard=ignore,") for word in argv]
 
@@ -153,6 +162,7 @@ IN_ARGUMENTS: dict[str, Callable[[Argv, cases.Case], Argv]] = {
     "gluster-server": _gluster_server,
     "disk-aio-unset": _disk_aio_unset,
     "isa-nic": _isa_nic,
+    "usb-list": _usb_list,  # before the next one, which would leave a switch without its value
     "empty-words": _empty_words,
     "discard-default": _discard_default,
     "incoming-ipv6": _incoming_ipv6,

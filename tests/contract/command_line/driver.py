@@ -161,12 +161,12 @@ def replacements(hv_base_patches: list) -> list:
     return [
         mock.patch.object(netutils, "IsValidInterface", is_interface),
         mock.patch.object(netutils, "GetInterfaceIpAddresses", INTERFACES.get),
-        mock.patch.object(ssconf, "SimpleStore", lambda: store),
-        mock.patch.object(uidpool, "RequestUnusedUid", lambda _: uid),
-        mock.patch("pwd.getpwuid", lambda _: SimpleNamespace(pw_name=POOL_USER)),
+        mock.patch.object(ssconf, "SimpleStore", return_value=store),
+        mock.patch.object(uidpool, "RequestUnusedUid", return_value=uid),
+        mock.patch("pwd.getpwuid", return_value=SimpleNamespace(pw_name=POOL_USER)),
         mock.patch.object(utils, "EnsureDirs"),
         mock.patch.object(utils, "WriteFile"),
-        mock.patch.object(utils, "ReadOneLineFile", lambda *_args, **_kw: "secret"),
+        mock.patch.object(utils, "ReadOneLineFile", return_value="secret"),
         *hv_base_patches,
     ]
 
@@ -192,7 +192,7 @@ def original(case: dict, answers: Answers) -> dict:
             mock.patch.object(utils, "RunCmd", answers.run_cmd),
             mock.patch.object(hv_kvm, "OpenTap", open_taps()),
             mock.patch.object(hv_kvm, "QmpConnection"),
-            mock.patch.object(hv_kvm, "_CheckUrl", lambda _: True),
+            mock.patch.object(hv_kvm, "_CheckUrl", return_value=True),
             mock.patch.object(hv_kvm.utils_wrapper, "CloseFdNoError"),
         ]
     )

@@ -29,6 +29,8 @@ REFUSED = [
     ("3.0", "isa-nic", "nic_type=ne2k_isa"),
     ("3.1", "isa-nic", "nic_type=ne2k_isa"),
     ("3.0", "empty-words", "kvm_extra= -no-hpet  -snapshot "),
+    ("3.0", "usb-list", "usb_devices=tablet,,mouse,"),
+    ("3.1", "usb-list", "usb_devices=tablet,,mouse,"),
     ("3.0", "comma", "commas in images"),
     ("3.1", "comma", "commas in images"),
     ("3.0", "incoming-ipv6", "incoming over IPv6 here"),

@@ -72,11 +72,8 @@ def usb(request: StartRequest) -> list[str]:
 
 def usb_devices(request: StartRequest) -> list[str]:
     """The administrator's list of USB devices."""
-    names = request.hvp[constants.HV_USB_DEVICES]
-    arguments: list[str] = []
-    for device in names.split(",") if names else ():
-        arguments += _usb_device(request, device)
-    return arguments
+    names = request.hvp[constants.HV_USB_DEVICES].split(",")
+    return [word for name in names if name for word in _usb_device(request, name)]
 
 
 def guest_agent(request: StartRequest) -> list[str]:
