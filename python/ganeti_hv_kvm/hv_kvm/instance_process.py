@@ -107,11 +107,11 @@ def kill(pid: int, name: str, grace: float = TERM_GRACE) -> None:
             return
         if not is_stopped(pid):
             _send(pidfd, signal.SIGTERM)
-            if _wait_gone(pidfd, grace):
+            if wait_gone(pidfd, grace):
                 return
             logging.warning("QEMU of %s (pid %d) ignores SIGTERM: killing it", name, pid)
         _send(pidfd, signal.SIGKILL)
-        if not _wait_gone(pidfd, grace):
+        if not wait_gone(pidfd, grace):
             raise errors.HypervisorError(
                 f"Instance {name}: process {pid} is still there {grace:g} s after SIGKILL"
                 f" (state {state(pid)}); it may hold its disks open"
@@ -125,8 +125,16 @@ def _send(pidfd: int, number: signal.Signals) -> None:
         signal.pidfd_send_signal(pidfd, number)
 
 
-def _wait_gone(pidfd: int, seconds: float) -> bool:
-    """Wait for the end of a process; a zombie that nobody reaps counts as ended."""
+def wait_gone(pidfd: int, seconds: float) -> bool:
+    """Wait for the end of a process; a zombie that nobody reaps counts as ended.
+
+    Args:
+        pidfd: as made by ``os.pidfd_open``.
+        seconds: how long at most.
+
+    Returns:
+        Whether it has ended.
+    """
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     deadline = time.monotonic() + seconds

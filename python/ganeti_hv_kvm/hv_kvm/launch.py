@@ -98,9 +98,7 @@ class Launch:
         """
         name = self.instance.name
         check_down(name, self.hooks.pid_alive(name))
-        cpu_mask = self._up_hvp().get(constants.HV_CPU_MASK) or constants.CPU_PINNING_ALL
-        pinned = affinity.parse(cpu_mask, self.instance.beparams[constants.BE_VCPUS])
-        passwords = self._read_passwords()
+        cpu_mask, pinned, passwords = self._preconditions()
         utils.RemoveFile(self.files.shutdown)
         _ensure_kvmd(self.instance.hvparams)
         with Undo(f"start of {name}") as undo:
@@ -120,6 +118,21 @@ class Launch:
             if pinned:
                 self.hooks.execute_cpu_affinity(self.instance, cpu_mask)
             self._balloon_and_go()
+
+    def check(self) -> None:
+        """Find out what would make ``run`` fail, as far as that can be known before.
+
+        Raises:
+            errors.HypervisorError: what is wrong with the parameters or with this node.
+        """
+        self._preconditions()
+        command_line.device_features(self._up_hvp(), self.facts)
+
+    def _preconditions(self) -> tuple[str, bool, dict[str, str]]:
+        """Give the CPU mask, whether it pins anything, and the passwords by protocol."""
+        cpu_mask = self._up_hvp().get(constants.HV_CPU_MASK) or constants.CPU_PINNING_ALL
+        pinned = affinity.parse(cpu_mask, self.instance.beparams[constants.BE_VCPUS])
+        return cpu_mask, pinned is not None, self._read_passwords()
 
     def _up_hvp(self) -> dict[str, Any]:
         """Parameters as of the guest's first start; what is newer than it, as of today."""

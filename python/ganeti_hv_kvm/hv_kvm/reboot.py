@@ -1,0 +1,128 @@
+"""A soft reboot: the guest shuts down by itself, and a new QEMU starts with the same devices.
+
+A reset inside the running QEMU would not do: the guest is to come back on the QEMU that is
+installed now, and its file systems are to be unmounted first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ganeti import constants, errors
+
+from . import instance_files, instance_process, run_state, shutdown
+from .instance_files import InstanceFiles
+from .launch import Launch
+from .shutdown import PidAlive
+
+#: Seconds that a guest gets to shut down; Ganeti's own limit for a reboot is 15 minutes.
+SHUTDOWN_LIMIT = 60.0
+
+#: Names the environment variable that changes it.
+LIMIT_VARIABLE = "GANETI_HV_KVM_REBOOT_TIMEOUT"
+
+#: Seconds after which the power button is pressed again, as Ganeti's shutdown does.
+_ASK_AGAIN = 5.0
+
+
+def shutdown_limit() -> float:
+    """Give the seconds that a guest gets to shut down before it is killed."""
+    text = os.environ.get(LIMIT_VARIABLE, "")
+    try:
+        return max(0.0, float(text)) if text else SHUTDOWN_LIMIT
+    except ValueError:
+        logging.warning("%s=%r is not a number of seconds", LIMIT_VARIABLE, text)
+        return SHUTDOWN_LIMIT
+
+
+def reboot(
+    launch: Launch,
+    save_runtime: Callable[[], None],
+    limit: float | None = None,
+) -> None:
+    """Shut a running guest down, by force after a while, and start it again.
+
+    What the new start needs is checked first: a guest that could not come back is left running.
+
+    Args:
+        launch: the start that is to follow, with the runtime that the guest runs with.
+        save_runtime: writes the runtime file again, which goes with the old process.
+        limit: seconds that the guest gets to shut down; None for ``shutdown_limit()``.
+
+    Raises:
+        errors.HypervisorError: the guest does not run, or cannot be started again (nothing was
+            done), or did not come back (it is down now). The text says which.
+    """
+    files, name = launch.files, launch.instance.name
+    pid_alive = launch.hooks.pid_alive(name)
+    if not pid_alive[2]:
+        raise errors.HypervisorError(f"Instance {name} does not run, so it was not rebooted")
+    try:
+        launch.check()
+    except errors.GenericError as err:
+        raise errors.HypervisorError(
+            f"Instance {name} was not rebooted, and still runs, as it could not start again: {err}"
+        ) from err
+    _end(launch, pid_alive, shutdown_limit() if limit is None else limit)
+    try:
+        instance_files.remove_all(files)
+        launch.run(save_runtime)
+    except errors.GenericError as err:
+        raise errors.HypervisorError(
+            f"Instance {name} was shut down for its reboot but did not start again; it is down"
+            f" now: {err}"
+        ) from err
+
+
+def _end(launch: Launch, pid_alive: PidAlive, limit: float) -> None:
+    """Make QEMU end: by the guest's own shutdown if it can, else by force."""
+    _, pid, _ = pid_alive
+    hvparams, name = launch.instance.hvparams, launch.instance.name
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, pidfd)
+        if not hvparams[constants.HV_ACPI]:
+            logging.info("Instance %s has no ACPI to be asked by: ending it for its reboot", name)
+        elif _shut_down(launch.files, pidfd, limit, launch.hooks.qmp_connection):
+            return
+        shutdown.power_off(launch.files, pid_alive)
+
+
+def _shut_down(
+    files: InstanceFiles, pidfd: int, limit: float, qmp_connection: Callable[[str], Any]
+) -> bool:
+    """Press the power button until QEMU has ended; False if that will not come to be."""
+    deadline = time.monotonic() + limit
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            with qmp_connection(files.qmp) as qmp:
+                state = run_state.ask(qmp)
+                if state.is_running:
+                    qmp.execute_qmp("system_powerdown")
+        except errors.HypervisorError as err:
+            # it may have gone while we asked
+            if instance_process.wait_gone(pidfd, min(left, 1.0)):
+                return True
+            logging.warning("Instance %s cannot be asked to shut down: %s", files.name, err)
+            return False
+        if not state.is_running:
+            logging.warning(
+                "The guest of %s %s and cannot shut down: ending it for its reboot",
+                files.name,
+                state.words,
+            )
+            return False
+        if instance_process.wait_gone(pidfd, min(left, _ASK_AGAIN)):
+            return True
+    logging.warning(
+        "Instance %s did not shut down within %g s: ending it for its reboot", files.name, limit
+    )
+    return False
