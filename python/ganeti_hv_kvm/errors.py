@@ -57,7 +57,7 @@ class QmpHandshakeError(QmpError):
     """Somebody answered who does not speak QMP."""
 
 
-class QmpCommandNotSupported(QmpError):
+class QmpCommandNotSupported(QmpError):  # noqa: N818 - Ganeti's name
     """This QEMU does not know the command; it was not sent."""
 
 
@@ -74,7 +74,8 @@ class QmpRefusedError(QmpError):
 class QmpTimeoutError(QmpError):
     """The deadline passed. A command that was sent may or may not be carried out yet.
 
-    The connection must be connected anew before it can be used again.
+    The connection must be connected anew before it can be used again; only if the text says that
+    another thread's call took the time was nothing sent, and nothing is broken.
     """
 
 
@@ -83,7 +84,7 @@ class QmpLostError(QmpError):
 
 
 class QmpProtocolError(QmpError):
-    """What came is not QMP: bad JSON, bad UTF-8, a message that is too large or of no known form."""
+    """What came is not QMP: bad JSON, bad UTF-8, too large a message, or one of no known form."""
 
 
 class QmpNotConnectedError(QmpError, ProgrammerError):

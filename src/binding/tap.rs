@@ -61,7 +61,7 @@ pub(crate) fn open_one_tap(py: Python<'_>, vnet_hdr: bool) -> PyResult<(String, 
 /// `features` has the keys vhost (bool), `vnet_hdr` (bool) and mq (a pair: whether, queues). On
 /// failure (`TapError`) nothing is left; else the descriptors, all close-on-exec, are the caller's.
 #[pyfunction]
-#[pyo3(name = "OpenTap", signature = (name = String::new(), features = None))]
+#[pyo3(name = "OpenTap", signature = (name = String::new(), features = None), text_signature = "(name='', features=None)")]
 pub(crate) fn open_tap(
     py: Python<'_>,
     name: String,

@@ -1,0 +1,132 @@
+"""QmpConnection with a real QEMU, well and ill."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from ganeti_hv_kvm import errors
+from ganeti_hv_kvm._native import QmpConnection, QmpMessage
+from native.conftest import AMPLE
+
+pytestmark = pytest.mark.qemu
+SHORT = 0.3
+
+
+def test_who_it_is(qemu):
+    with QmpConnection(qemu.path, AMPLE) as connection:
+        version = connection.execute_qmp("query-version")
+        told = tuple(version["qemu"][part] for part in ("major", "minor", "micro"))
+        assert connection.version == told
+        assert connection.package == version["package"].strip()
+        assert connection.peer_pid == qemu.process.pid
+        assert {"query-status", "quit", "device_add"} <= connection.supported_commands
+
+
+def test_commands_of_both_generations(qemu):
+    with QmpConnection(qemu.path, AMPLE) as connection:
+        assert connection.Execute("query-status")["status"] == "running"
+        assert connection.execute_qmp("query-status")["running"] is True
+        connection.send_qmp(QmpMessage({"execute": "query-status"}))
+        assert connection.get_qmp_response("query-status")["running"] is True
+        assert len(connection.execute_qmp("query-qmp-schema")) > 500
+
+
+def test_what_it_refuses(qemu):
+    with QmpConnection(qemu.path, AMPLE) as connection:
+        with pytest.raises(errors.QmpRefusedError) as caught:
+            connection.execute_qmp("device_add", {"driver": "no-such-device"})
+        assert caught.value.error_class == "GenericError"
+        assert "no-such-device" in caught.value.desc
+        with pytest.raises(errors.QmpCommandNotSupported):
+            connection.execute_qmp("no-such-command")
+        connection.send_qmp(QmpMessage({"execute": "no-such-command"}))
+        with pytest.raises(errors.QmpRefusedError) as caught:
+            connection.get_qmp_response("no-such-command")
+        assert caught.value.error_class == "CommandNotFound"
+
+
+def test_events_come_around_their_command(qemu):
+    with QmpConnection(qemu.path, AMPLE) as connection:
+        connection.execute_qmp("stop")
+        connection.execute_qmp("cont")
+        resumed = connection.wait_for_qmp_event(["RESUME"], AMPLE)
+        stopped = connection.wait_for_qmp_event(["STOP"], AMPLE)
+        assert stopped.timestamp <= resumed.timestamp
+        assert abs(stopped.timestamp.seconds - time.time()) < 3600
+
+
+def test_descriptors_travel_with_their_command(qemu, tmp_path):
+    file = tmp_path / "passed"
+    file.write_text("")
+    with QmpConnection(qemu.path, AMPLE) as connection, file.open() as passed:
+        fds = (passed.fileno(),)
+        assert connection.execute_qmp("getfd", {"fdname": "name"}, fds=fds) == {}
+        added = connection.execute_qmp("add-fd", {"opaque": "text"}, fds=fds)
+        assert os.readlink(f"/proc/{qemu.process.pid}/fd/{added['fd']}") == str(file)
+        connection.execute_qmp("closefd", {"fdname": "name"})
+        with pytest.raises(errors.QmpRefusedError):
+            connection.execute_qmp("getfd", {"fdname": "name"})
+        with pytest.raises(errors.HypervisorError, match="descriptor"):
+            connection.execute_qmp("getfd", {"fdname": "name"}, fds=[54321])
+        assert connection.execute_qmp("query-status")["running"] is True
+
+
+def test_a_stopped_process_is_named(qemu):
+    connection = QmpConnection(qemu.path, SHORT)
+    connection.connect(timeout=AMPLE)
+    qemu.pause()
+    with pytest.raises(errors.QmpTimeoutError, match=f"process {qemu.process.pid} is stopped"):
+        connection.execute_qmp("query-status")
+    assert not connection.is_connected()
+    # It is also the first thing to say where the greeting does not come.
+    with pytest.raises(errors.QmpTimeoutError, match=f"process {qemu.process.pid} is stopped"):
+        QmpConnection(qemu.path, SHORT).connect()
+    qemu.resume()
+    connection.connect(timeout=AMPLE)
+    assert connection.execute_qmp("query-status", timeout=AMPLE)["running"] is True
+
+
+def test_a_late_reply_reaches_nobody(qemu):
+    """Fault: it was taken for the reply to the next command.
+
+    QEMU sends the reply to whoever is connected by then, so the id alone must tell.
+    """
+    connection = QmpConnection(qemu.path, SHORT)
+    connection.connect(timeout=AMPLE)
+    for _ in range(5):
+        qemu.pause()
+        with pytest.raises(errors.QmpTimeoutError):
+            connection.execute_qmp("query-version")
+        qemu.resume()
+        connection.connect(timeout=AMPLE)
+        assert "running" in connection.execute_qmp("query-status", timeout=AMPLE)
+
+
+def test_a_process_that_is_gone_is_named(qemu):
+    connection = QmpConnection(qemu.path, AMPLE)
+    connection.connect()
+    qemu.end()
+    with pytest.raises(errors.QmpLostError, match=str(qemu.process.pid)):
+        connection.execute_qmp("query-status")
+    with pytest.raises(errors.QmpConnectError, match="nobody listens"):
+        connection.connect()
+
+
+def test_quit_is_answered_before_the_end(qemu):
+    with QmpConnection(qemu.path, AMPLE) as connection:
+        assert connection.execute_qmp("quit") == {}
+        assert connection.wait_for_qmp_event(["SHUTDOWN"], AMPLE)["reason"] == "host-qmp-quit"
+        with pytest.raises(errors.QmpLostError):
+            connection.recv_qmp()
+
+
+def test_a_monitor_that_another_client_holds_is_named(qemu):
+    with QmpConnection(qemu.path, AMPLE) as holder:
+        with pytest.raises(errors.QmpTimeoutError, match="another client"):
+            QmpConnection(qemu.path, SHORT).connect()
+        assert holder.execute_qmp("query-status")["running"] is True
+    with QmpConnection(qemu.path, AMPLE) as other:
+        assert other.execute_qmp("query-status")["running"] is True
