@@ -115,8 +115,9 @@ def replace_vnc_tls(runtime: Runtime) -> None:
 
 
 def _vnc_with_tls_object(value: str) -> list[str]:
-    kept: list[str] = []
     driver, properties = "", [f"id={_VNC_TLS_ID}", "endpoint=server"]
+    credentials = f"tls-creds={_VNC_TLS_ID}"
+    kept: list[str] = []
     for word in value.split(","):
         name, _, path = word.partition("=")
         if name in ("x509", "x509verify"):
@@ -125,11 +126,14 @@ def _vnc_with_tls_object(value: str) -> list[str]:
             properties += [f"dir={path}", f"verify-peer={verify}"]
         elif word == "tls":
             driver = driver or "tls-creds-anon"
-            kept.append(f"tls-creds={_VNC_TLS_ID}")
+            kept.append(credentials)
         else:
             kept.append(word)
     if not driver:
         return ["-vnc", value]
+    if credentials not in kept:
+        # Certificates alone must not leave the display in the clear.
+        kept.append(credentials)
     return ["-object", ",".join([driver, *properties]), "-vnc", ",".join(kept)]
 
 
