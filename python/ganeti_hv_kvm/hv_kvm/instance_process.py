@@ -17,6 +17,11 @@ from ganeti import errors
 TERM_GRACE = 30.0
 
 
+# proc(5): the field "flags" after the state letter, and the kernel's include/linux/sched.h
+_FLAGS = 6
+_PF_EXITING = 0x4
+
+
 @dataclass(frozen=True)
 class ProcessInfo:
     """What the command line of a QEMU process tells: instance name, MiB of memory, vCPUs."""
@@ -26,16 +31,27 @@ class ProcessInfo:
     vcpus: int
 
 
-def state(pid: int) -> str | None:
-    """Give the state letter of a process (proc(5): R, S, D, T, Z, ...), None if it is gone."""
+def _stat(pid: int) -> list[str]:
+    """Give the fields of /proc/PID/stat from the state letter on; none if the process is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             content = stat.read()
     except OSError:
-        return None
+        return []
     # the name in brackets may itself hold brackets and blanks
-    fields = content.rpartition(b")")[2].split()
-    return fields[0].decode("ascii", "replace") if fields else None
+    return content.rpartition(b")")[2].decode("ascii", "replace").split()
+
+
+def state(pid: int) -> str | None:
+    """Give the state letter of a process (proc(5): R, S, D, T, Z, ...), None if it is gone."""
+    fields = _stat(pid)
+    return fields[0] if fields else None
+
+
+def is_exiting(pid: int) -> bool:
+    """Tell whether the process is on its way out: its command line is gone, its files may not."""
+    fields = _stat(pid)
+    return len(fields) > _FLAGS and bool(int(fields[_FLAGS]) & _PF_EXITING)
 
 
 def is_stopped(pid: int) -> bool:
@@ -103,6 +119,10 @@ def kill(pid: int, name: str, grace: float = TERM_GRACE) -> None:
     except OSError:
         return
     try:
+        if is_exiting(pid):
+            # TAP devices and disks are free only once it is gone
+            wait_gone(pidfd, grace)
+            return
         if not is_instance(pid, name):
             return
         if not is_stopped(pid):

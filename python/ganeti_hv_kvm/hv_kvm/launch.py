@@ -140,21 +140,18 @@ class Launch:
         return hvp
 
     def _read_passwords(self) -> dict[str, str]:
-        """Read the files of the VNC and SPICE passwords, by protocol."""
-        passwords = {}
-        for protocol, parameter in (
-            ("vnc", constants.HV_VNC_PASSWORD_FILE),
-            ("spice", constants.HV_KVM_SPICE_PASSWORD_FILE),
-        ):
-            path = self.instance.hvparams[parameter]
-            if path:
-                try:
-                    passwords[protocol] = utils.ReadOneLineFile(path, strict=True)
-                except (OSError, errors.GenericError) as err:
-                    raise errors.HypervisorError(
-                        f"The {protocol.upper()} password cannot be read from {path}: {err}"
-                    ) from err
-        return passwords
+        """Read the files of the VNC and SPICE passwords, by protocol.
+
+        A password file may be set for the whole cluster: without a display, or for VNC on a socket
+        in a folder (whose permissions guard it), there is nothing that QEMU could set it for.
+        """
+        hvp = self.instance.hvparams
+        vnc_bind = hvp[constants.HV_VNC_BIND_ADDRESS]
+        files = {
+            "vnc": vnc_bind and not os.path.isabs(vnc_bind) and hvp[constants.HV_VNC_PASSWORD_FILE],
+            "spice": hvp[constants.HV_KVM_SPICE_BIND] and hvp[constants.HV_KVM_SPICE_PASSWORD_FILE],
+        }
+        return {protocol: _read_password(path) for protocol, path in files.items() if path}
 
     def _make_chroot(self) -> None:
         if self.instance.hvparams[constants.HV_KVM_USE_CHROOT]:
@@ -248,8 +245,8 @@ class Launch:
                 qmp.execute_qmp("cont")
 
     def _kill(self) -> None:
-        _, pid, alive = self.hooks.pid_alive(self.instance.name)
-        if pid > 0 and alive:
+        _, pid, _ = self.hooks.pid_alive(self.instance.name)
+        if pid > 0:
             instance_process.kill(pid, self.instance.name)
 
 
@@ -260,6 +257,13 @@ def check_down(name: str, pid_alive: PidAlive) -> None:
         raise errors.HypervisorError(
             f"Instance {name} was not started: it runs already (process {pid})"
         )
+
+
+def _read_password(path: str) -> str:
+    try:
+        return str(utils.ReadOneLineFile(path, strict=True))
+    except (OSError, errors.GenericError) as err:
+        raise errors.HypervisorError(f"No password can be read from {path}: {err}") from err
 
 
 def _user_name(uid: int) -> str:

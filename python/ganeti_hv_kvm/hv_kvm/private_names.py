@@ -14,6 +14,12 @@ from .instance_files import Directories, InstanceFiles
 from .qemu_binary import QemuFacts, Version
 from .shutdown import PidAlive
 
+_ROOT: str = pathutils.RUN_DIR + "/kvm-hypervisor"
+_FOLDERS: list[str] = [
+    f"{_ROOT}/{folder}"
+    for folder in ("pid", "uid", "ctrl", "conf", "nic", "chroot", "chroot-quarantine")
+]
+
 
 class PrivateNames:
     """Where the files of an instance lie, what its process is, what QEMU says of itself.
@@ -21,24 +27,11 @@ class PrivateNames:
     The directories are looked up on the class at each call: tests move them elsewhere.
     """
 
-    _ROOT_DIR = pathutils.RUN_DIR + "/kvm-hypervisor"
-    _PIDS_DIR = _ROOT_DIR + "/pid"
-    _UIDS_DIR = _ROOT_DIR + "/uid"
-    _CTRL_DIR = _ROOT_DIR + "/ctrl"
-    _CONF_DIR = _ROOT_DIR + "/conf"
-    _NICS_DIR = _ROOT_DIR + "/nic"
-    _CHROOT_DIR = _ROOT_DIR + "/chroot"
-    _CHROOT_QUARANTINE_DIR = _ROOT_DIR + "/chroot-quarantine"
-    _DIRS: ClassVar = [
-        _ROOT_DIR,
-        _PIDS_DIR,
-        _UIDS_DIR,
-        _CTRL_DIR,
-        _CONF_DIR,
-        _NICS_DIR,
-        _CHROOT_DIR,
-        _CHROOT_QUARANTINE_DIR,
-    ]
+    _ROOT_DIR = _ROOT
+    _PIDS_DIR, _UIDS_DIR, _CTRL_DIR, _CONF_DIR, _NICS_DIR, _CHROOT_DIR, _CHROOT_QUARANTINE_DIR = (
+        _FOLDERS
+    )
+    _DIRS: ClassVar = [_ROOT, *_FOLDERS]
 
     _BOOT_RE = qemu_binary.BOOT_RE
     _KVMOPT_HELP = qemu_binary.KVMOPT_HELP

@@ -23,8 +23,8 @@ def power_off(files: InstanceFiles, pid_alive: PidAlive) -> None:
     Raises:
         errors.HypervisorError: the process cannot be ended.
     """
-    _, pid, alive = pid_alive
-    if pid > 0 and alive:
+    _, pid, _ = pid_alive
+    if pid > 0:
         instance_process.kill(pid, files.name)
     clear_user_shutdown(files)
 
