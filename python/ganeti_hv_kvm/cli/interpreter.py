@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -70,9 +69,12 @@ def _find_program(ganeti_directory: Path | None) -> Path | None:
 
 
 def _interpreter_of(program: Path) -> str:
-    with program.open("rb") as stream:
-        first_line = stream.readline(4096).decode("utf-8", "replace")
-    words = shlex.split(first_line[2:]) if first_line.startswith("#!") else []
+    try:
+        with program.open("rb") as stream:
+            first_line = stream.readline(4096).decode("utf-8", "replace")
+    except OSError as err:
+        raise AskError(f"cannot read {program}: {err.strerror}") from err
+    words = first_line[2:].split() if first_line.startswith("#!") else []
     if words and Path(words[0]).name == "env":
         words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
     interpreter = shutil.which(words[0]) if words else None

@@ -57,11 +57,6 @@ def home_directory() -> Path:
     )
 
 
-def existing() -> list[Path]:
-    """Give the hook files that this interpreter reads at its start."""
-    return [path for directory in site_directories() if (path := directory / FILE_NAME).exists()]
-
-
 def write() -> tuple[Path, bool]:
     """Put the hook file in place, whole or not at all: (its path, whether that changed it).
 
