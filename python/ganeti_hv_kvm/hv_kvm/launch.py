@@ -233,9 +233,11 @@ class Launch:
 
     def _balloon_and_go(self) -> None:
         """Let the guest run, with the memory that the node can spare."""
+        if self.incoming:
+            return  # its memory comes as it is, and it has no driver to ask before it runs
         wanted = memory.startup_memory(self.instance.beparams)
         balloon = wanted < self.instance.beparams[constants.BE_MAXMEM]
-        go = not self.incoming and command_line.START_PAUSED not in self.runtime[0]
+        go = command_line.START_PAUSED not in self.runtime[0]
         if not (balloon or go):
             return
         with self.hooks.qmp_connection(self.files.qmp) as qmp:

@@ -14,6 +14,8 @@ from ganeti_hv_kvm import _native
 from ganeti_hv_kvm._native import QmpEvent, QmpMessage, QmpTimestamp
 from ganeti_hv_kvm.errors import QmpCommandNotSupported, QmpTimeoutError
 
+from .monitor_migration import MigrationCommands
+
 __all__ = [
     "MonitorSocket",
     "QemuMonitorSocket",
@@ -41,7 +43,7 @@ def _loggable(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-class QmpConnection(_native.QmpConnection):
+class QmpConnection(MigrationCommands, _native.QmpConnection):
     """A connection to the QMP monitor of one guest.
 
     Each method that gives a command connects first where that has not been done, and then also

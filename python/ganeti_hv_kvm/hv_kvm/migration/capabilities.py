@@ -1,0 +1,44 @@
+"""Capabilities of migration (parameter migration_caps): set on both ends before, cleared after."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ganeti import constants, errors
+
+_DELIMITER = ":"
+#: QEMU 2.5 called it x-postcopy-ram.
+_POSTCOPY = ("postcopy-ram", "x-postcopy-ram")
+
+
+def of(instance: Any) -> list[str]:
+    """Name the capabilities that the instance is to migrate with."""
+    text = instance.hvparams[constants.HV_KVM_MIGRATION_CAPS] or ""
+    return [name for name in text.split(_DELIMITER) if name]
+
+
+def has_postcopy(instance: Any) -> bool:
+    """Whether the guest may run on the target before all its memory is there."""
+    return any(name in _POSTCOPY for name in of(instance))
+
+
+def set_all(instance: Any, qmp: Any) -> None:
+    """Switch them on.
+
+    Raises:
+        errors.HypervisorError: QEMU does not know one of them, or cannot combine them.
+    """
+    if names := of(instance):
+        qmp.SetMigrationCapabilities(names, True)
+
+
+def clear_all(instance: Any, qmp: Any) -> None:
+    """Switch them off. The next migration sets its own: a failure is only logged."""
+    if names := of(instance):
+        try:
+            qmp.SetMigrationCapabilities(names, False)
+        except errors.HypervisorError as err:
+            logging.warning(
+                "QEMU of %s keeps the capabilities %s: %s", instance.name, ", ".join(names), err
+            )

@@ -1,0 +1,109 @@
+"""What is to be done at the end of a migration, from what one node sees. No system calls here.
+
+The guest must never run twice. Each node sees only its own QEMU, and a request may be late or may
+never come. So: a source that may have handed its guest over is not resumed, and a target that may
+have taken it over is not ended. docs/migration.md has the same tables for operators.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from .view import View
+
+
+class AtSource(enum.Enum):
+    """What the source does."""
+
+    CLEAN_UP = "remove the files of a guest that is gone"
+    END = "end the stale QEMU, then clean up"
+    REFUSE = "leave it: the guest is still here"
+    UNKNOWN = "leave it: QEMU does not say where the guest is"
+    MOVED = "leave it stopped: the guest is at the target"
+    SPLIT = "leave it: the guest runs at the target, and part of its memory is here"
+    DOUBTFUL = "leave it stopped: the target may have the guest"
+    PAUSE = "pause the guest, so that QEMU does not resume it by itself"
+    CANCEL = "cancel the migration"
+    WAIT = "wait: QEMU is about to decide it"
+    STAY = "the guest stays here: resume it if the migration paused it"
+
+
+class AtTarget(enum.Enum):
+    """What the target does."""
+
+    CLEAN_UP = "remove the files of a guest that is gone"
+    END = "end the QEMU that waits for the guest, then clean up"
+    UNKNOWN = "leave it: QEMU does not say whether it has the guest"
+    KEEP = "leave it: the guest is here"
+    LOST = "the guest should be here, but its QEMU is gone"
+    WAIT = "wait: QEMU is still receiving"
+    RESUME = "take it over; it is paused, resume it if it was running"
+    DONE = "take it over"
+
+
+_MOVING = "finish-migrate"
+_MOVED = "postmigrate"
+
+#: What an abort does, where the state of the migration alone decides.
+_ABORTED: dict[str, AtSource] = {
+    "none": AtSource.STAY,
+    "completed": AtSource.MOVED,
+    # nothing of the guest's last state was sent yet
+    "setup": AtSource.CANCEL,
+    "wait-unplug": AtSource.CANCEL,
+    "pre-switchover": AtSource.CANCEL,
+    # the last of it is being sent
+    "device": AtSource.WAIT,
+    "cancelling": AtSource.WAIT,
+    # the target runs the guest, or both do in step
+    "postcopy-active": AtSource.SPLIT,
+    "postcopy-device": AtSource.SPLIT,
+    "postcopy-paused": AtSource.SPLIT,
+    "postcopy-recover": AtSource.SPLIT,
+    "postcopy-recover-setup": AtSource.SPLIT,
+    "colo": AtSource.SPLIT,
+}
+
+
+def at_source(view: View, success: bool) -> AtSource:
+    """Decide for the node that the guest came from; ``success`` is what Ganeti says."""
+    if not view.alive:
+        return AtSource.CLEAN_UP
+    if not view.answers:
+        return AtSource.END if success else AtSource.UNKNOWN
+    return _source_after_success(view) if success else _source_after_abort(view)
+
+
+def _source_after_success(view: View) -> AtSource:
+    if view.status == "completed":
+        return AtSource.REFUSE if view.run_state == "running" else AtSource.END
+    return AtSource.REFUSE
+
+
+def _source_after_abort(view: View) -> AtSource:
+    if decided := _ABORTED.get(view.status):
+        return decided
+    if view.run_state == _MOVING:
+        return AtSource.WAIT
+    if view.status == "failed":
+        return AtSource.STAY
+    if view.status == "cancelled":
+        # cancelled after the last byte was sent: nobody here can tell whether it arrived
+        return AtSource.DOUBTFUL if view.run_state == _MOVED else AtSource.STAY
+    if view.run_state == _MOVED:
+        return AtSource.WAIT
+    # QEMU resumes a guest that ran when its migration is cancelled, even if that comes too late
+    return AtSource.PAUSE if view.run_state == "running" else AtSource.CANCEL
+
+
+def at_target(view: View, success: bool) -> AtTarget:
+    """Decide for the node that the guest goes to; ``success`` is what Ganeti says."""
+    if not view.alive:
+        return AtTarget.LOST if success else AtTarget.CLEAN_UP
+    if not view.answers:
+        return AtTarget.UNKNOWN
+    if view.run_state == "inmigrate":
+        return AtTarget.WAIT if success else AtTarget.END
+    if not success:
+        return AtTarget.KEEP
+    return AtTarget.RESUME if view.run_state == "paused" else AtTarget.DONE

@@ -1,0 +1,64 @@
+"""The network scripts of a guest that comes from another node.
+
+A route must not lead here while the guest still runs there, so NICs in routed mode are set up once
+it has arrived. The development version of Ganeti has a mode "ext" as well, whose scripts run twice
+and learn from MIGRATION_PHASE which time it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ganeti import constants, errors, utils
+
+from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
+
+from . import info
+from .view import MigratingGuest
+
+_PHASE = "MIGRATION_PHASE"
+
+#: (instance, number of the NIC, NIC, interface) and, in the development version, extra_env=
+ConfigureNic = Callable[..., None]
+
+
+def _mode(nic: Any) -> str:
+    return str(nic.nicparams[constants.NIC_MODE])
+
+
+def _has_ext() -> bool:
+    return hasattr(constants, "NIC_MODE_EXT")
+
+
+def _is_ext(nic: Any) -> bool:
+    return _has_ext() and _mode(nic) == constants.NIC_MODE_EXT
+
+
+def before_arrival(configure: ConfigureNic) -> ConfigureNic:
+    """Make what sets up the NICs of a guest into what does so for one that is still to come."""
+
+    def prepare(instance: Any, seq: int, nic: Any, tap: str) -> None:
+        if not _is_ext(nic):
+            configure(instance, seq, nic, tap)
+            return
+        try:
+            configure(instance, seq, nic, tap, extra_env={_PHASE: "pre"})
+        except errors.HypervisorError as err:
+            logging.warning("%s, NIC %d, before the migration: %s", instance.name, seq, err)
+
+    return prepare
+
+
+def after_arrival(guest: MigratingGuest, text: str) -> None:
+    """Set up the NICs that waited for the guest; what fails is only logged: the guest is here."""
+    for seq, nic in enumerate(KVMRuntime.from_serialized(info.runtime_of(text)).kvm_nics):
+        if not (_mode(nic) == constants.NIC_MODE_ROUTED or _is_ext(nic)):
+            continue
+        phase = {"extra_env": {_PHASE: "post"}} if _has_ext() else {}
+        try:
+            tap = utils.ReadFile(guest.files.nic_file(seq))
+            guest.hooks.configure_nic(guest.instance, seq, nic, tap, **phase)
+        except (OSError, errors.HypervisorError) as err:
+            logging.warning("%s, NIC %d, after the migration: %s", guest.name, seq, err)

@@ -1,0 +1,93 @@
+"""What travels from the source to the target through Ganeti: the runtime file, and a little more.
+
+The runtime is a list of four elements, of which Ganeti's own module reads the first four wherever
+there are more. A fifth, a dict, says what the guest was doing, so that it does so afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ganeti import errors, serializer
+
+from ganeti_hv_kvm.hv_kvm.command_line import START_PAUSED
+
+from .view import MigratingGuest
+
+_ELEMENTS = 4
+_RUN_STATE = "run_state"
+_SOURCE = "source"
+
+
+def make(
+    guest: MigratingGuest,
+    read_runtime: Callable[[str], str],
+    reconcile: Callable[[], Any] | None = None,
+) -> str:
+    """Tell the target what it has to know.
+
+    Args:
+        read_runtime: gives the content of the runtime file of the instance with this name.
+        reconcile: brings the runtime file up to date with QEMU's devices, where that is wanted.
+
+    Raises:
+        errors.HypervisorError: there is no runtime file, or it cannot be read.
+    """
+    if reconcile:
+        reconcile()
+    text = read_runtime(guest.name)
+    view = guest.look()
+    if not view.answers:
+        return text
+    runtime = _load(text)
+    source = getattr(guest.instance, "primary_node", None)
+    extra = {_RUN_STATE: view.run_state, _SOURCE: source}
+    return _dump([*runtime[:_ELEMENTS], extra])
+
+
+def runtime_of(info: str | bytes) -> str:
+    """Give the content of the runtime file alone."""
+    loaded = _load(info)
+    return _dump(loaded[:_ELEMENTS]) if len(loaded) > _ELEMENTS else _text(info)
+
+
+def was_running(instance: Any, info: str | bytes) -> bool:
+    """Tell whether the guest has to run when it has arrived.
+
+    Where the source does not say it (Ganeti's own module), it has to, unless it was started
+    paused. What an earlier migration left in the runtime file says nothing about this one.
+    """
+    loaded = _load(info)
+    extra = loaded[_ELEMENTS] if len(loaded) > _ELEMENTS else None
+    if isinstance(extra, dict) and extra.get(_SOURCE) == getattr(instance, "primary_node", None):
+        state = extra.get(_RUN_STATE)
+        if state not in ("finish-migrate", "postmigrate", None):
+            return bool(state == "running")
+    logging.info("The source of %s does not tell whether the guest runs", instance.name)
+    return START_PAUSED not in loaded[0]
+
+
+def command_of(runtime: str | bytes) -> list[str]:
+    """Give the stored command of a runtime file's content."""
+    command: list[str] = _load(runtime)[0]
+    return command
+
+
+def _load(info: str | bytes) -> list[Any]:
+    try:
+        loaded = serializer.Load(info)
+    except ValueError as err:
+        raise errors.HypervisorError(f"the migration information is not JSON: {err}") from err
+    if not isinstance(loaded, list) or not loaded or not isinstance(loaded[0], list):
+        raise errors.HypervisorError("the migration information is not that of a KVM guest")
+    return loaded
+
+
+def _dump(loaded: list[Any]) -> str:
+    return _text(serializer.Dump(loaded))
+
+
+def _text(data: str | bytes) -> str:
+    return data.decode("utf-8") if isinstance(data, bytes) else data

@@ -1,0 +1,171 @@
+"""The node that a guest comes to: QEMU waits for it here, and takes it over."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ganeti import constants, errors
+
+from ganeti_hv_kvm.hv_kvm import instance_process, qemu_binary
+from ganeti_hv_kvm.hv_kvm.command_line import START_PAUSED
+from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
+from ganeti_hv_kvm.hv_kvm.launch import Launch
+from ganeti_hv_kvm.hv_kvm.undo import Undo
+
+from . import capabilities, incoming_nics, info
+from .decision import AtTarget, at_target
+from .view import MigratingGuest, View, ask
+
+#: Seconds that QEMU gets to load the end of the guest's state.
+ARRIVAL = 60.0
+#: Seconds that an aborted migration gets which may just be completing.
+LAST_CHANCE = 1.0
+_LOOK = 0.05
+
+
+def accept(guest: MigratingGuest, text: str, target: str, clean_up: Callable[[str], None]) -> None:
+    """Start a QEMU that waits for the guest.
+
+    Args:
+        text: what ``info.make`` gave on the source.
+        target: address of this node to listen on.
+        clean_up: removes the files of the instance with this name, which is down.
+
+    Raises:
+        errors.HypervisorError: what failed; nothing is left of the attempt.
+    """
+    instance = guest.instance
+    runtime = KVMRuntime.from_serialized(info.runtime_of(text))
+    command, *rest = runtime
+    if info.was_running(instance, text):
+        # a guest that was started paused, and runs now, is to run on as soon as it arrives
+        command = [word for word in command if word != START_PAUSED]
+    hooks = dataclasses.replace(
+        guest.hooks, configure_nic=incoming_nics.before_arrival(guest.hooks.configure_nic)
+    )
+    address = (target, instance.hvparams[constants.HV_MIGRATION_PORT])
+    launch = Launch(
+        instance,
+        KVMRuntime([command, *rest]),
+        qemu_binary.probe(command[0]),
+        guest.files,
+        hooks,
+        incoming=address,
+    )
+    launch.run()
+    with Undo(f"acceptance of {guest.name}") as undo:
+        undo.add("files of the instance", lambda: clean_up(guest.name))
+        undo.add("QEMU", lambda: _end(guest))
+        with guest.monitor() as qmp:
+            capabilities.set_all(instance, qmp)
+
+
+def finalize(
+    guest: MigratingGuest,
+    text: str,
+    success: bool,
+    write_runtime: Callable[[str, str], None],
+    clean_up: Callable[[str], None],
+) -> None:
+    """Settle the end of a migration on the node that the guest was to come to.
+
+    Args:
+        text: what ``info.make`` gave on the source.
+        success: Ganeti has seen the migration complete; else it is aborted.
+        write_runtime: writes the runtime file: (instance name, content).
+        clean_up: removes the files of the instance with this name, which is down.
+
+    Raises:
+        errors.HypervisorError: what was left as it was, why, and what a person has to do.
+    """
+    if success:
+        _take_over(guest, text, write_runtime)
+    else:
+        _give_up(guest, text, clean_up)
+
+
+def _take_over(guest: MigratingGuest, text: str, write_runtime: Callable[[str, str], None]) -> None:
+    action = _wait_for_arrival(guest)
+    if action not in (AtTarget.DONE, AtTarget.RESUME):
+        raise errors.HypervisorError(_explain(guest, action))
+    write_runtime(guest.name, info.runtime_of(text))
+    incoming_nics.after_arrival(guest, text)
+    with guest.monitor() as qmp:
+        if action is AtTarget.RESUME and info.was_running(guest.instance, text):
+            qmp.ContinueGuestEmulation()
+        capabilities.clear_all(guest.instance, qmp)
+
+
+def _wait_for_arrival(guest: MigratingGuest) -> AtTarget:
+    end = time.monotonic() + ARRIVAL
+    while (action := at_target(guest.look(), True)) is AtTarget.WAIT:
+        if time.monotonic() > end:
+            break
+        time.sleep(_LOOK)
+    return action
+
+
+def _give_up(guest: MigratingGuest, text: str, clean_up: Callable[[str], None]) -> None:
+    action = at_target(guest.look(), False)
+    if action is AtTarget.END:
+        action = _last_chance(guest, text)
+    if action is AtTarget.END:
+        _end(guest)
+    if action not in (AtTarget.END, AtTarget.CLEAN_UP):
+        raise errors.HypervisorError(_explain(guest, action))
+    clean_up(guest.name)
+
+
+def _last_chance(guest: MigratingGuest, text: str) -> AtTarget:
+    """Keep a waiting QEMU from starting the guest, then see whether the guest is just arriving.
+
+    From the stop on nothing can run here, so that ending QEMU never ends a guest that has run.
+    """
+    try:
+        with guest.monitor() as qmp:
+            qmp.StopGuestEmulation()
+            view = _look_until_quiet(qmp)
+            action = at_target(view, False)
+            # it came in just before, or just after the stop, and would run by now
+            if view.run_state == "paused" and info.was_running(guest.instance, text):
+                qmp.ContinueGuestEmulation()
+            return action
+    except errors.HypervisorError as err:
+        logging.warning("QEMU of %s, which waits for its guest: %s", guest.name, err)
+        return at_target(guest.look(), False)
+
+
+def _look_until_quiet(qmp: Any) -> View:
+    end = time.monotonic() + LAST_CHANCE
+    while True:
+        view = ask(qmp)
+        receiving = view.run_state == "inmigrate" and view.status == constants.HV_MIGRATION_ACTIVE
+        if not receiving or time.monotonic() > end:
+            return view
+        time.sleep(_LOOK)
+
+
+def _end(guest: MigratingGuest) -> None:
+    pid = guest.pid()
+    if pid is not None:
+        instance_process.kill(pid, guest.name)
+
+
+def _explain(guest: MigratingGuest, action: AtTarget) -> str:
+    view, pid = guest.look(), guest.pid()
+    seen = f"(migration '{view.status}', guest '{view.run_state}')" if view.answers else ""
+    reason = {
+        AtTarget.LOST: "should be here now, but its QEMU is gone",
+        AtTarget.WAIT: f"has not arrived completely within {ARRIVAL:g} s {seen}: nothing was done",
+        AtTarget.KEEP: f"is here {seen}: its migration had completed when it was aborted. Process"
+        f" {pid} was not ended. Make sure that it does not run on the source, end the stale QEMU"
+        f" there, and run 'gnt-instance migrate --cleanup {guest.name}'",
+        AtTarget.UNKNOWN: f"was not touched: its QEMU (process {pid}) does not say whether the"
+        " guest is here. Ask it again, with 'gnt-instance migrate --cleanup"
+        f" {guest.name}'",
+    }[action]
+    return f"Instance {guest.name} {reason}"
