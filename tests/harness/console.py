@@ -36,6 +36,11 @@ class SerialConsole:
     def close(self) -> None:
         self._socket.close()
 
+    def send(self, command: str) -> None:
+        """Type a line; our guest runs it as a shell command."""
+        self._socket.settimeout(10)
+        self._socket.sendall(command.encode() + b"\n")
+
     def wait_for(self, wanted: Callable[[str], object], timeout: float) -> str:
         """The first line from now on that is ``wanted``; TimeoutError after ``timeout`` seconds."""
         deadline = time.monotonic() + timeout

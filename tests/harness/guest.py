@@ -2,7 +2,7 @@
 
 It boots in a few seconds under software emulation, prints a line a second on its serial console
 (``guest: up 3s, cpus 1, memory 107MiB, disks vda:16MiB, nics eth0:aa:00:00:12:34:56.``) and obeys
-the ACPI power button.
+the ACPI power button, and commands that are typed on its console.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _MODULES = (
     "virtio_balloon",
     "button",
     "evdev",
+    "pvpanic_pci",
 )
 _ON_POWER_BUTTON = "#!/bin/sh\necho 'guest: power button' >/dev/console\nexec poweroff -f\n"
 POWER_BUTTON = re.compile(r"guest: power button")

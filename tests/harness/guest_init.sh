@@ -13,6 +13,8 @@ done </modules/order
 ip link set lo up
 ip link set eth0 up 2>/dev/null
 acpid -c /etc/acpi -l /dev/null
+# A line that comes in on the console is a command.
+while read -r command; do eval "$command"; done </dev/console &
 
 disks() {
   for disk in /sys/block/vd* /sys/block/sd*; do

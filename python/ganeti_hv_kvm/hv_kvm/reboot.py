@@ -15,9 +15,9 @@ from typing import Any
 
 from ganeti import constants, errors
 
-from . import instance_files, instance_process, run_state, shutdown
+from . import instance_files, instance_process, qemu_binary, run_state, shutdown
 from .instance_files import InstanceFiles
-from .launch import Launch
+from .launch import Hooks, Launch
 from .shutdown import PidAlive
 
 #: Seconds that a guest gets to shut down; Ganeti's own limit for a reboot is 15 minutes.
@@ -41,8 +41,12 @@ def shutdown_limit() -> float:
 
 
 def reboot(
-    launch: Launch,
-    save_runtime: Callable[[], None],
+    instance: Any,
+    files: InstanceFiles,
+    hooks: Hooks,
+    load_runtime: Callable[[Any], Any],
+    save_runtime: Callable[[Any, Any], None],
+    *,
     limit: float | None = None,
 ) -> None:
     """Shut a running guest down, by force after a while, and start it again.
@@ -50,19 +54,23 @@ def reboot(
     What the new start needs is checked first: a guest that could not come back is left running.
 
     Args:
-        launch: the start that is to follow, with the runtime that the guest runs with.
-        save_runtime: writes the runtime file again, which goes with the old process.
+        instance: Ganeti's ``objects.Instance``; its hvparams are those of today.
+        load_runtime: reads the runtime file of an instance.
+        save_runtime: writes it again, as it goes with the old process.
         limit: seconds that the guest gets to shut down; None for ``shutdown_limit()``.
 
     Raises:
-        errors.HypervisorError: the guest does not run, or cannot be started again (nothing was
+        errors.HypervisorError: the guest does not run, or could not start again (nothing was
             done), or did not come back (it is down now). The text says which.
     """
-    files, name = launch.files, launch.instance.name
-    pid_alive = launch.hooks.pid_alive(name)
+    name = instance.name
+    pid_alive = hooks.pid_alive(name)
     if not pid_alive[2]:
         raise errors.HypervisorError(f"Instance {name} does not run, so it was not rebooted")
     try:
+        runtime = load_runtime(instance)
+        facts = qemu_binary.probe(instance.hvparams[constants.HV_KVM_PATH])
+        launch = Launch(instance, runtime, facts, files, hooks)
         launch.check()
     except errors.GenericError as err:
         raise errors.HypervisorError(
@@ -71,7 +79,7 @@ def reboot(
     _end(launch, pid_alive, shutdown_limit() if limit is None else limit)
     try:
         instance_files.remove_all(files)
-        launch.run(save_runtime)
+        launch.run(lambda: save_runtime(instance, runtime))
     except errors.GenericError as err:
         raise errors.HypervisorError(
             f"Instance {name} was shut down for its reboot but did not start again; it is down"

@@ -1,0 +1,117 @@
+"""A soft reboot of a real guest: it shuts down by itself, and comes back with what it had."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from ganeti import constants, errors
+
+from ganeti_hv_kvm.hv_kvm import hypervisor as facade
+from ganeti_hv_kvm.hv_kvm import reboot
+from harness import guest, instance
+from harness.console import SerialConsole
+
+NAME = "web1.example.com"
+BOOT_TIMEOUT = 90.0
+
+
+@pytest.fixture
+def disks(tmp_path):
+    return [instance.disk(tmp_path)]
+
+
+@pytest.fixture
+def made(disks):
+    return instance.instance(NAME, nics=[instance.nic()], disks=disks)
+
+
+def wait_until_up(hypervisor, wanted=guest.STATUS_LINE.search) -> str:
+    with SerialConsole(hypervisor._InstanceSerial(NAME)) as serial:
+        return serial.wait_for(wanted, BOOT_TIMEOUT)
+
+
+def pid_of(hypervisor) -> int:
+    return hypervisor.GetInstanceInfo(NAME)[1]
+
+
+def test_the_guest_shuts_down_and_comes_back_as_it_was(hypervisor, made, disks, monkeypatch):
+    forced = []
+    monkeypatch.setattr(reboot.shutdown, "power_off", lambda *args: forced.append(args))
+    hypervisor.StartInstance(made, disks, False)
+    before = guest.STATUS_LINE.search(wait_until_up(hypervisor))
+    old_pid = pid_of(hypervisor)
+    runtime = hypervisor._ReadKVMRuntime(NAME)
+    hypervisor.RebootInstance(made)
+    assert forced == []
+    assert pid_of(hypervisor) != old_pid
+    assert hypervisor._ReadKVMRuntime(NAME) == runtime
+    after = guest.STATUS_LINE.search(wait_until_up(hypervisor))
+    for what in ("cpus", "memory", "disks", "nics"):
+        assert after[what] == before[what]
+    assert "vda:16MiB" in after["disks"]
+    assert "aa:00:00:12:34:00" in after["nics"]
+
+
+def test_a_guest_that_does_not_listen_is_ended_after_the_limit(
+    hypervisor, made, disks, monkeypatch, caplog
+):
+    monkeypatch.setenv(reboot.LIMIT_VARIABLE, "2")
+    # the kernel's argument keeps the guest's init, and so its power button, away
+    made.hvparams[constants.HV_KERNEL_ARGS] += " rdinit=/no/such/init panic=0"
+    hypervisor.StartInstance(made, disks, False)
+    old_pid = pid_of(hypervisor)
+    hypervisor.RebootInstance(made)
+    assert "did not shut down within 2 s" in caplog.text
+    assert pid_of(hypervisor) != old_pid
+
+
+@pytest.mark.parametrize("how", ["no ACPI", "paused", "hung"])
+def test_a_guest_that_cannot_be_asked_is_ended_at_once(hypervisor, made, disks, monkeypatch, how):
+    # far longer than the test may take: nobody waits for this guest
+    monkeypatch.setenv(reboot.LIMIT_VARIABLE, "1000")
+    made.hvparams[constants.HV_ACPI] = how != "no ACPI"
+    hypervisor.StartInstance(made, disks, how == "paused")
+    old_pid = pid_of(hypervisor)
+    if how == "hung":
+        os.kill(old_pid, signal.SIGSTOP)
+    hypervisor.RebootInstance(made)
+    assert pid_of(hypervisor) != old_pid
+
+
+def test_what_does_not_run_cannot_be_rebooted(hypervisor, made, nothing_left):
+    with pytest.raises(errors.HypervisorError, match="does not run"):
+        hypervisor.RebootInstance(made)
+    nothing_left()
+
+
+def test_a_guest_that_could_not_come_back_is_left_alone(hypervisor, made, disks):
+    hypervisor.StartInstance(made, disks, False)
+    before = hypervisor.GetInstanceInfo(NAME)
+    made.hvparams[constants.HV_VNC_BIND_ADDRESS] = "127.0.0.1"
+    made.hvparams[constants.HV_VNC_PASSWORD_FILE] = "/no/such/password"
+    with pytest.raises(errors.HypervisorError, match=r"still runs.*/no/such/password"):
+        hypervisor.RebootInstance(made)
+    assert hypervisor.GetInstanceInfo(NAME) == before
+
+
+def test_a_failed_start_says_that_the_guest_is_down(
+    hypervisor, made, disks, nothing_left, monkeypatch
+):
+    hypervisor.StartInstance(made, disks, True)
+
+    def fail(*_args):
+        raise errors.HypervisorError("no road to this network")
+
+    monkeypatch.setattr(facade.KVMHypervisor, "_ConfigureNIC", staticmethod(fail))
+    with pytest.raises(errors.HypervisorError, match=r"it is down now: .*no road"):
+        hypervisor.RebootInstance(made)
+    assert hypervisor.ListInstances() == []
+    nothing_left()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", 60.0), ("7.5", 7.5), ("-1", 0.0), ("x", 60.0)])
+def test_the_limit_from_the_environment(monkeypatch, text, seconds):
+    monkeypatch.setenv(reboot.LIMIT_VARIABLE, text)
+    assert reboot.shutdown_limit() == seconds
