@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness import leftovers, node
+from harness import leftovers, node, paths
+
+
+@pytest.fixture(scope="session")
+def wheel() -> Path:
+    """The wheel as it would be released, made of the sources as they are."""
+    subprocess.run(["make", "wheel"], cwd=paths.PROJECT, check=True, stdout=subprocess.DEVNULL)
+    return max((paths.WORK / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
 
 
 @pytest.fixture(scope="session")

@@ -64,12 +64,6 @@ class Venv:
         return done.returncode, answer
 
 
-@pytest.fixture(scope="session")
-def wheel() -> Path:
-    subprocess.run(["make", "wheel"], cwd=paths.PROJECT, check=True, stdout=subprocess.DEVNULL)
-    return max((paths.WORK / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
-
-
 @pytest.fixture
 def venv(wheel: Path, tmp_path: Path) -> Venv:
     root = tmp_path / "venv"
