@@ -13,7 +13,7 @@ from ganeti.hypervisor import hv_base
 
 from ganeti_hv_kvm import errors as own_errors
 
-from . import instance_process
+from . import instance_process, run_state
 from .instance_files import InstanceFiles
 from .instance_process import ProcessInfo
 
@@ -65,24 +65,29 @@ def instance_info(
         logging.warning("QEMU of %s (pid %d) is stopped and cannot answer", files.name, pid)
     else:
         try:
-            memory, vcpus = _ask(files.qmp, memory, vcpus, qmp_connection, deadline)
+            memory, vcpus = _ask(files, memory, vcpus, qmp_connection, deadline)
         except errors.HypervisorError as err:
             logging.warning("QEMU of %s does not tell its memory and CPUs: %s", files.name, err)
     return (files.name, pid, memory, vcpus, hv_base.HvInstanceState.RUNNING, 0)
 
 
 def _ask(
-    socket: str,
+    files: InstanceFiles,
     memory: int,
     vcpus: int,
     qmp_connection: Callable[[str], Any],
     deadline: float | None,
 ) -> tuple[int, int]:
-    """Ask QEMU for memory (MiB) and vCPUs; each answer stands for itself."""
-    connection = qmp_connection(socket)
+    """Ask QEMU for memory (MiB) and vCPUs; each answer stands for itself.
+
+    A guest that does not run is logged: Ganeti has no state for it, and is told that it runs.
+    """
+    connection = qmp_connection(files.qmp)
     if deadline is not None:
         connection.timeout = min(deadline, connection.timeout)
     with connection as qmp:
+        with contextlib.suppress(*_REFUSALS):
+            run_state.log(files.name, run_state.ask(qmp))
         with contextlib.suppress(*_REFUSALS):
             vcpus = len(qmp.execute_qmp("query-cpus-fast"))
         # a guest without a balloon device refuses this one
