@@ -16,18 +16,22 @@ from ganeti.hypervisor import hv_base
 
 from . import (
     affinity,
+    assessment,
     compat,
     console,
     instance_process,
     inventory,
     launch,
+    memory,
     plan,
     qemu_binary,
+    reboot,
     remote_image,
     shutdown,
     validation,
 )
 from .kvm_runtime import KVMRuntime
+from .migration.facade import MigrationMethods
 from .parameters import PARAMETERS
 from .private_names import PrivateNames
 
@@ -41,7 +45,7 @@ def _namespace() -> ModuleType:
     return hv_kvm
 
 
-class KVMHypervisor(PrivateNames, hv_base.BaseHypervisor):  # type: ignore[misc]
+class KVMHypervisor(MigrationMethods, PrivateNames, hv_base.BaseHypervisor):  # type: ignore[misc]
     """What Ganeti knows as the hypervisor "kvm".
 
     An object costs next to nothing and remembers nothing, so that one may be made for each
@@ -144,6 +148,23 @@ class KVMHypervisor(PrivateNames, hv_base.BaseHypervisor):  # type: ignore[misc]
             errors.HypervisorError: it still runs, or files are left; they are named.
         """
         shutdown.clean_up(self._Files(instance_name), self._InstancePidAlive(instance_name))
+
+    def RebootInstance(self, instance: Any) -> None:
+        """Let a guest shut down, end it if it does not, and start it again as it was.
+
+        Raises:
+            errors.HypervisorError: whether it still runs, or is down now, and why.
+        """
+        files = self._Files(instance.name)
+        reboot.reboot(instance, files, self._Hooks(), self._LoadKVMRuntime, self._SaveKVMRuntime)
+
+    def BalloonInstanceMemory(self, instance: Any, mem: int) -> None:
+        """Make a running guest use ``mem`` MiB; this returns when it does.
+
+        Raises:
+            errors.HypervisorError: what it uses instead.
+        """
+        memory.balloon(self._Files(instance.name), mem, _namespace().QmpConnection)
 
     @staticmethod
     def _ConfigureNIC(instance: Any, seq: int, nic: Any, tap: str) -> None:
@@ -258,6 +279,16 @@ class KVMHypervisor(PrivateNames, hv_base.BaseHypervisor):  # type: ignore[misc]
         super().ValidateParameters(hvparams)
         validation.validate_all(hvparams, qemu_binary.probe(hvparams[constants.HV_KVM_PATH]))
 
+    @classmethod
+    def AssessParameters(cls, hvparams: Any) -> list[str]:
+        """Say which parameters are allowed, but slow, unsafe or fragile (Ganeti 3.1)."""
+        return assessment.assess(hvparams)
+
+    @classmethod
+    def PowercycleNode(cls, hvparams: Any = None) -> None:
+        """Restart this node the hard way, with all that runs on it."""
+        cls.LinuxPowercycle()
+
     @staticmethod
     def VersionsSafeForMigration(src: Any, target: Any) -> bool:
         """Tell whether a guest may migrate between two versions of QEMU.
@@ -284,14 +315,6 @@ def _not_yet(method: str) -> Any:
 
 
 for _method in (
-    "RebootInstance",
-    "MigrationInfo",
-    "AcceptInstance",
-    "MigrateInstance",
-    "FinalizeMigrationSource",
-    "FinalizeMigrationDst",
-    "GetMigrationStatus",
-    "BalloonInstanceMemory",
     "VerifyHotplugSupport",
     "HotplugSupported",
     "HotAddDevice",
