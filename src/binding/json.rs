@@ -9,16 +9,34 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use super::errors;
 
-static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+/// How JSON is written.
+#[derive(Clone, Copy)]
+pub(crate) enum Style {
+    /// As Python's own `json.dumps` does, and so Ganeti's files and logs.
+    Readable,
+    /// Without a blank: QEMU reads commands byte by byte.
+    Wire,
+}
 
-/// A Python object as a single line of JSON, in the style of Python's own `json.dumps`.
+static READABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static WIRE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// A Python object as a single line of JSON.
 ///
 /// The error says nothing of the content: it may hold a secret.
-pub(crate) fn dumps<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+pub(crate) fn dumps<'py>(
+    value: &Bound<'py, PyAny>,
+    style: Style,
+) -> PyResult<Bound<'py, PyString>> {
     let py = value.py();
-    let encode = ENCODE.get_or_try_init(py, || {
+    let (encode, separators) = match style {
+        Style::Readable => (&READABLE, (", ", ": ")),
+        Style::Wire => (&WIRE, (",", ":")),
+    };
+    let encode = encode.get_or_try_init(py, || {
         let options = PyDict::new(py);
         options.set_item("allow_nan", false)?;
+        options.set_item("separators", separators)?;
         let encoder = py
             .import("json")?
             .getattr("JSONEncoder")?

@@ -93,7 +93,7 @@ impl QmpMessage {
     }
 
     fn __str__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        json::dumps(self.data.bind(py).as_any())
+        json::dumps(self.data.bind(py).as_any(), json::Style::Readable)
     }
 
     /// Only the names of the fields: a value may be a password, and this is what logs show.
@@ -104,7 +104,7 @@ impl QmpMessage {
 
     /// The message as it goes over the wire: a single line of JSON and its end.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let text = json::dumps(self.data.bind(py).as_any())?;
+        let text = json::dumps(self.data.bind(py).as_any(), json::Style::Readable)?;
         let mut bytes = text.to_cow()?.into_owned().into_bytes();
         bytes.push(b'\n');
         Ok(PyBytes::new(py, &bytes))

@@ -271,7 +271,7 @@ impl QmpConnection {
         fds: Vec<RawFd>,
     ) -> PyResult<()> {
         let limit = self.limit(py, timeout)?;
-        let text = json::dumps(QmpMessage::data_of(message)?.as_any())?;
+        let text = json::dumps(QmpMessage::data_of(message)?.as_any(), json::Style::Wire)?;
         let text = text.to_cow()?.into_owned();
         without_gil(py, limit, |wait| self.connection.send(&text, &fds, wait))
     }
@@ -357,7 +357,7 @@ fn write_arguments(
     };
     let dict = PyDict::new(py);
     dict.update(mapping)?;
-    let text = json::dumps(dict.as_any())?;
+    let text = json::dumps(dict.as_any(), json::Style::Wire)?;
     Ok(Some(text.to_cow()?.into_owned()))
 }
 

@@ -25,6 +25,8 @@ pub struct Client {
     transport: Transport,
     greeting: Greeting,
     greeted: bool,
+    /// The secrets of the messages that the caller wrote: which one is refused shows later.
+    secrets: Vec<String>,
 }
 
 impl Client {
@@ -47,6 +49,7 @@ impl Client {
             transport,
             greeting: Greeting::default(),
             greeted: false,
+            secrets: Vec::new(),
         };
         client.shake_hands(wait)?;
         Ok(client)
@@ -133,6 +136,8 @@ impl Client {
             .session
             .adopt(text)
             .map_err(|bad| self.error(ErrorKind::Usage { why: bad.0 }))?;
+        self.secrets.extend(secrets::find(Some(text)));
+        self.secrets.dedup();
         self.transmit(&line, fds, "sending a message", wait)
     }
 
@@ -184,10 +189,12 @@ impl Client {
         else {
             return Ok(reply);
         };
+        let mut hidden = secrets::find(arguments);
+        hidden.extend_from_slice(&self.secrets);
         Err(self.error(ErrorKind::Refused {
             command: command.to_owned(),
-            class: secrets::scrub(class, arguments),
-            desc: secrets::scrub(desc, arguments),
+            class: secrets::scrub(class, &hidden),
+            desc: secrets::scrub(desc, &hidden),
         }))
     }
 

@@ -7,19 +7,24 @@ use serde_json::Value;
 const SECRET_KEYS: [&str; 5] = ["password", "passwd", "data", "value", "passphrase"];
 const HIDDEN: &str = "***";
 
-/// `text` without any secret that the command's arguments (JSON text) hold.
+/// The secrets that a command's arguments (JSON text), or a whole command, hold.
 #[must_use]
-pub(super) fn scrub(text: &str, arguments: Option<&str>) -> String {
-    let Some(arguments) = arguments.and_then(|json| serde_json::from_str(json).ok()) else {
-        return text.to_owned();
-    };
+pub(super) fn find(json: Option<&str>) -> Vec<String> {
     let mut secrets = Vec::new();
-    collect(&arguments, false, &mut secrets);
+    if let Some(value) = json.and_then(|json| serde_json::from_str(json).ok()) {
+        collect(&value, false, &mut secrets);
+    }
+    secrets.retain(|secret| !secret.is_empty());
     // The longest first: one may be a part of another.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets
+}
+
+/// `text` without any of the secrets.
+#[must_use]
+pub(super) fn scrub(text: &str, secrets: &[String]) -> String {
+    secrets
         .iter()
-        .filter(|secret| !secret.is_empty())
         .fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
 }
 
@@ -51,7 +56,11 @@ fn human_words(line: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::scrub;
+    use super::find;
+
+    fn scrub(text: &str, json: Option<&str>) -> String {
+        super::scrub(text, &find(json))
+    }
 
     #[test]
     fn secrets_are_hidden_and_names_stay() {

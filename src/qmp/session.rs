@@ -38,10 +38,9 @@ impl From<BadMessage> for BadStream {
     }
 }
 
-/// A command on the wire. Its number orders commands; its id finds the reply.
+/// A command on the wire, by its id as JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
-    /// The id as JSON text.
     id: String,
 }
 
@@ -69,7 +68,7 @@ pub enum Want<'a> {
 #[derive(Debug)]
 pub struct Session {
     codec: Codec,
-    label: u64,
+    label: String,
     last_id: u64,
     pending: VecDeque<Ticket>,
     echoes: bool,
@@ -308,7 +307,7 @@ impl Session {
 
     fn next_id(&mut self) -> String {
         self.last_id += 1;
-        format!("ghk-{:x}-{}", self.label, self.last_id)
+        format!("{}{}", self.label, self.last_id)
     }
 }
 
@@ -321,11 +320,24 @@ fn same(ours: &str, theirs: &str) -> bool {
     matches!((parse(ours), parse(theirs)), (Ok(ours), Ok(theirs)) if ours == theirs)
 }
 
-/// What tells this session's ids from all others'.
+/// What tells this session's ids from all others': six letters or digits, the number follows.
 ///
 /// QEMU gives the reply to a slow command to whoever is connected when it is ready, so an id must
-/// not come again in another connection, nor in another process, forked or not.
-fn label() -> u64 {
+/// not come again in another connection, nor in another process, forked or not. It is short
+/// because QEMU takes some microseconds for each byte of a command.
+fn label() -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut rest = random();
+    let digits = std::iter::repeat_with(|| {
+        let digit = usize::try_from(rest % 62).unwrap_or_default();
+        rest /= 62;
+        DIGITS.get(digit).map_or('0', |digit| char::from(*digit))
+    });
+    digits.take(6).collect()
+}
+
+/// A number that differs between threads, processes (forked ones too) and moments.
+fn random() -> u64 {
     let mut hasher = std::hash::RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());
     if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {

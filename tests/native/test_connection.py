@@ -265,6 +265,21 @@ def test_secrets_are_in_no_error(connected):
         assert caught.value.__cause__ is caught.value.__context__ is None
 
 
+def test_secrets_of_messages_sent_by_hand_are_in_no_error(connected):
+    def behave(peer):
+        command = peer.command()
+        desc = f"no good: {command['arguments']}"
+        peer.send({"error": {"class": "GenericError", "desc": desc}, "id": command["id"]})
+        linger(peer)
+
+    connection = connected(behave)
+    arguments = {"protocol": "vnc", "password": "hunter2"}
+    connection.send_qmp(QmpMessage({"execute": "set_password", "arguments": arguments}))
+    with pytest.raises(errors.QmpRefusedError, match="no good") as caught:
+        connection.get_qmp_response("set_password")
+    assert "hunter2" not in str(caught.value) + caught.value.desc
+
+
 def test_two_threads_share_a_connection(connected):
     def behave(peer):
         while True:
