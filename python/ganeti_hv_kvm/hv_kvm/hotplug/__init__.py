@@ -1,0 +1,1 @@
+"""Disks and NICs that come, go and change while the guest runs."""

@@ -1,0 +1,120 @@
+"""Adding a NIC to a running guest, and the host's side of its coming and going."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+
+from ganeti import constants, errors, utils
+
+from ganeti_hv_kvm.hv_kvm import command_line, nics
+from ganeti_hv_kvm.hv_kvm.instance_files import InstanceFiles
+from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
+from ganeti_hv_kvm.hv_kvm.monitor_devices import tap_fd_names
+from ganeti_hv_kvm.hv_kvm.undo import Undo
+
+from .guest import Guest, Plug
+
+_NUMBER_RE = re.compile(r"[0-9]+")
+
+
+def add(guest: Guest, runtime: KVMRuntime, plug: Plug, undo: Undo) -> None:
+    """Give the guest a NIC whose place is in its ``hvinfo``."""
+    nic, devid, seq = plug.device, plug.devid, plug.seq
+    features, _, _ = command_line.device_features(guest.hvp(runtime), guest.facts())
+    host_nics = nics.open_taps([nic], features, guest.hooks.open_tap)
+    try:
+        (host,) = host_nics
+        names = tap_fd_names(devid, features)
+        undo.add(f"{devid} in QEMU", lambda: _take_back(guest, plug, host.tap, names))
+        guest.hooks.configure_nic(guest.instance, seq, nic, host.tap)
+        with guest.monitor() as qmp:
+            chrooted = guest.instance.hvparams[constants.HV_KVM_USE_CHROOT]
+            qmp.HotAddNic(nic, devid, host.tapfds, host.vhostfds, features, chrooted)
+        record_tap(guest.files, seq, host.tap)
+    finally:
+        # QEMU has duplicates of its own.
+        nics.close(host_nics)
+
+
+def _take_back(guest: Guest, plug: Plug, tap: str, fd_names: list[str]) -> None:
+    with guest.monitor() as qmp:
+        qmp.release_device(plug.devid)
+        qmp.remove_netdev(plug.devid, fd_names)
+    _deconfigure(guest, plug, tap)
+    if read_tap(guest.files, plug.seq) == tap:
+        forget_tap(guest.files, plug.seq)
+
+
+def remove_backend(guest: Guest, plug: Plug) -> None:
+    """Remove what is left of a NIC that the guest has no more: netdev, TAP, script, number.
+
+    Where that was tried before, the number may be another NIC's by now, whose TAP is in use.
+    """
+    with guest.monitor() as qmp:
+        qmp.remove_netdev(plug.devid)
+    tap = read_tap(guest.files, plug.seq)
+    if tap and not _is_in_use(tap):
+        _deconfigure(guest, plug, tap)
+        forget_tap(guest.files, plug.seq)
+
+
+def _deconfigure(guest: Guest, plug: Plug, tap: str) -> None:
+    """Run the node's script for a NIC that has gone, where this Ganeti has one.
+
+    Its failure is only logged: the NIC has gone all the same.
+    """
+    if guest.hooks.deconfigure_nic is None:
+        return
+    try:
+        guest.hooks.deconfigure_nic(guest.instance, plug.seq, plug.device, tap)
+    except (errors.HypervisorError, OSError) as err:
+        logging.warning("The script for %s of %s, gone: %s", plug, guest.instance.name, err)
+
+
+# Ganeti counts an instance's NICs without gaps, and finds their TAP devices by these numbers.
+
+
+def _is_in_use(tap: str) -> bool:
+    """Tell whether the TAP device is there: it is for as long as QEMU holds it open."""
+    try:
+        socket.if_nametoindex(tap)
+    except OSError:
+        return False
+    return True
+
+
+def read_tap(files: InstanceFiles, seq: int) -> str | None:
+    """The name of the TAP device of the NIC with this number; None if it is not recorded."""
+    try:
+        return str(utils.ReadFile(files.nic_file(seq))).strip() or None
+    except OSError:
+        return None
+
+
+def record_tap(files: InstanceFiles, seq: int, tap: str) -> None:
+    """Record the TAP device of a new NIC; those from its number on move up."""
+    utils.EnsureDirs([(files.nic_dir, constants.RUN_DIRS_MODE)])
+    there = read_tap(files, seq)
+    if there and _is_in_use(there):
+        for number in sorted(_numbers(files, seq), reverse=True):
+            os.rename(files.nic_file(number), files.nic_file(number + 1))
+    utils.WriteFile(files.nic_file(seq), data=tap)
+
+
+def forget_tap(files: InstanceFiles, seq: int) -> None:
+    """Remove the record of a NIC that has gone; those behind it move down."""
+    utils.RemoveFile(files.nic_file(seq))
+    for number in sorted(_numbers(files, seq + 1)):
+        os.rename(files.nic_file(number), files.nic_file(number - 1))
+
+
+def _numbers(files: InstanceFiles, start: int = 0) -> list[int]:
+    try:
+        names = os.listdir(files.nic_dir)
+    except FileNotFoundError:
+        return []
+    numbers = (int(name) for name in names if _NUMBER_RE.fullmatch(name))
+    return [number for number in numbers if number >= start]

@@ -1,0 +1,211 @@
+"""Adding, removing, changing and resizing a device.
+
+Each operation either succeeds or leaves the guest, QEMU and the node as they were; where that
+cannot be had, its error says what is left, and the same call again takes it from there. Nothing
+that happened before, here or in another module, is relied on: each begins by looking.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ganeti import errors
+
+from ganeti_hv_kvm.errors import QmpLostError, QmpTimeoutError
+from ganeti_hv_kvm.hv_kvm import devices
+from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
+from ganeti_hv_kvm.hv_kvm.undo import Undo
+
+from . import disk, nic
+from .guest import DISK, NIC, Guest, Plug, entries, find, model_of, plugs
+from .reconcile import finish
+from .reconcile import reconcile as _reconcile
+
+
+def reconcile(guest: Guest) -> KVMRuntime:
+    """Bring the runtime file up to date with what QEMU has, and give its content.
+
+    To be called before anything that trusts the file: a migration, a reboot, a hot-plug.
+
+    Raises:
+        errors.HotplugError: QEMU does not tell what it has, or the file cannot be written.
+    """
+    with guest.doing("comparing its runtime file with QEMU"):
+        runtime = guest.load()
+        _reconcile(guest, runtime)
+        return runtime
+
+
+def add(guest: Guest, dev_type: str, device: Any, extra: Any, seq: int) -> None:
+    """Give the guest a disk or a NIC.
+
+    Args:
+        dev_type: ``constants.HOTPLUG_TARGET_DISK`` or ``HOTPLUG_TARGET_NIC``.
+        device: Ganeti's ``objects.Disk`` or ``objects.NIC``; its ``hvinfo`` says where it is to
+            sit, or is empty and is then filled.
+        extra: of a disk: (link, URI or None).
+        seq: its number among its kind, as Ganeti counts them.
+
+    Raises:
+        errors.HotplugError: which step failed, and what could not be undone.
+    """
+    plug = Plug(dev_type, device, seq, extra)
+    with guest.doing(f"adding {plug}"):
+        runtime = guest.load()
+        _reconcile(guest, runtime)
+        if any(known.device.uuid == device.uuid for known in plugs(dev_type, runtime)):
+            raise errors.HotplugError("the guest has it already; nothing was changed")
+        given = device.hvinfo
+        try:
+            _add(guest, runtime, plug)
+        except BaseException:
+            # the next attempt may find another place free
+            device.hvinfo = given
+            raise
+
+
+def _add(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
+    model = model_of(plug.dev_type, guest.hvp(runtime))
+    _clear_remains(guest, plug)
+    if not plug.device.hvinfo:
+        plug.device.hvinfo = _place(guest, runtime, plug, model)
+    with Undo(f"adding {plug.devid} to {guest.instance.name}") as undo:
+        if plug.dev_type == DISK:
+            disk.add(guest, runtime, plug, undo)
+        else:
+            nic.add(guest, runtime, plug, undo)
+        verify_device(guest, plug.devid, should_exist=True)
+        # As Ganeti counts them: the first disk is the one that a restart boots from.
+        entries(plug.dev_type, runtime).insert(plug.seq, plug.entry)
+        guest.save(runtime)
+
+
+def _clear_remains(guest: Guest, plug: Plug) -> None:
+    """Remove what an attempt that could not be undone left in QEMU."""
+    with guest.monitor() as qmp:
+        if plug.dev_type == DISK:
+            qmp.HotDelDisk(plug.devid)
+        else:
+            qmp.HotDelNic(plug.devid)
+
+
+def _place(guest: Guest, runtime: KVMRuntime, plug: Plug, model: str) -> dict[str, Any]:
+    """Find a place on the bus that is free by the runtime file and in QEMU."""
+    slots = devices.bus_slots(guest.hvp(runtime), runtime.data)
+    with guest.monitor() as qmp:
+        for found in qmp.execute_qmp("query-pci")[0]["devices"]:
+            slots[devices.PCI_BUS][found["slot"]] = True
+    return devices.device_info(plug.dev_type, plug.devid, model, slots)
+
+
+def remove(guest: Guest, dev_type: str, device: Any, seq: int) -> dict[str, Any]:
+    """Take a disk or a NIC from the guest, and return where it sat (its ``hvinfo``).
+
+    Args:
+        dev_type, device, seq: as for `add`; the device is found by its uuid.
+
+    Raises:
+        errors.HotplugError: the guest did not release it, and nothing was removed; or it did, and
+            what is left on the host is named. Either way this can be called again.
+    """
+    wanted = Plug(dev_type, device, seq)
+    with guest.doing(f"removing {wanted}"):
+        runtime = guest.load()
+        plug = find(wanted, runtime)
+        _check_removable(guest, runtime, plug)
+        _reconcile(guest, runtime, except_for=plug.devid)
+        _release(guest, plug.devid)
+        finish(guest, runtime, plug)
+        guest.save(runtime)
+        hvinfo: dict[str, Any] = plug.device.hvinfo
+        return hvinfo
+
+
+def _check_removable(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
+    model_of(plug.dev_type, guest.hvp(runtime))
+    if "id" not in (plug.device.hvinfo or {}):
+        raise errors.HotplugError(
+            "the guest was started with it in a form that has no id, so QEMU cannot be told to"
+            " remove it; nothing was changed"
+        )
+
+
+def _release(guest: Guest, devid: str) -> None:
+    """Have the guest let go of a device; returns when it has.
+
+    A broken connection leaves open whether QEMU was asked; then it is asked once more.
+    """
+    try:
+        with guest.monitor() as qmp:
+            qmp.release_device(devid)
+    except (QmpTimeoutError, QmpLostError) as err:
+        logging.warning("%s of %s is asked for again: %s", devid, guest.instance.name, err)
+        try:
+            with guest.monitor() as qmp:
+                qmp.release_device(devid)
+        except (QmpTimeoutError, QmpLostError) as again:
+            raise errors.HotplugError(
+                f"{again}. It is not known whether the guest was asked for {devid}; nothing was"
+                " removed on the host, and the removal can be tried again"
+            ) from again
+
+
+def modify(guest: Guest, dev_type: str, device: Any, seq: int) -> None:
+    """Replace a NIC by one with other parameters, at the same place; disks have none to change.
+
+    Raises:
+        errors.HotplugError: the guest has its old NIC, or the error says that it has none.
+    """
+    if dev_type != NIC:
+        return
+    with guest.doing(f"changing nic {device.uuid}"):
+        old = find(Plug(NIC, device, seq), guest.load())
+    given = device.hvinfo
+    try:
+        device.hvinfo = remove(guest, NIC, device, seq)
+        add(guest, NIC, device, None, seq)
+    except BaseException as err:
+        device.hvinfo = given
+        if not isinstance(err, errors.HypervisorError):
+            raise
+        raise errors.HotplugError(f"{err}; {_give_back(guest, old)}") from err
+
+
+def _give_back(guest: Guest, old: Plug) -> str:
+    """Let the guest have its old NIC, and tell whether it has."""
+    try:
+        with guest.monitor() as qmp:
+            if old.devid in qmp.device_ids():
+                return "the guest still has the NIC"
+        add(guest, NIC, old.device, None, old.seq)
+    except errors.HypervisorError as err:
+        return f"the old NIC could not be given back, and the guest is without it: {err}"
+    return "the guest was given its old NIC back"
+
+
+def resize_disk(guest: Guest, device: Any, new_size: int) -> None:
+    """Let the guest see that a disk has grown to ``new_size`` bytes.
+
+    Raises:
+        errors.HotplugError: why it does not see it.
+    """
+    with guest.doing(f"resizing disk {device.uuid} to {new_size} bytes"):
+        plug = find(Plug(DISK, device, 0), guest.load())
+        with guest.monitor() as qmp:
+            qmp.ResizeBlockDevice(plug.devid, new_size)
+
+
+def verify_device(guest: Guest, devid: str, should_exist: bool) -> None:
+    """Check that QEMU has, or does not have, a device.
+
+    Raises:
+        errors.HypervisorError: it is not as it should be.
+    """
+    with guest.monitor() as qmp:
+        exists = qmp.HasDevice(devid)
+    if exists != should_exist:
+        raise errors.HypervisorError(
+            f"QEMU {'has' if exists else 'does not have'} the device {devid}, which it"
+            f" {'should' if should_exist else 'should not'} have"
+        )
