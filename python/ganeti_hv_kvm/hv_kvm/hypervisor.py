@@ -7,9 +7,10 @@ time of the call.
 
 from __future__ import annotations
 
+import logging
 import os
 from types import ModuleType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from ganeti import constants, errors, pathutils, utils
 from ganeti.hypervisor import hv_base
@@ -30,6 +31,7 @@ from . import (
     shutdown,
     validation,
 )
+from .hotplug.facade import HotplugMethods
 from .kvm_runtime import KVMRuntime
 from .migration.facade import MigrationMethods
 from .parameters import PARAMETERS
@@ -45,7 +47,12 @@ def _namespace() -> ModuleType:
     return hv_kvm
 
 
-class KVMHypervisor(MigrationMethods, PrivateNames, hv_base.BaseHypervisor):  # type: ignore[misc]
+class KVMHypervisor(
+    HotplugMethods,
+    MigrationMethods,
+    PrivateNames,
+    hv_base.BaseHypervisor,  # type: ignore[misc]
+):
     """What Ganeti knows as the hypervisor "kvm".
 
     An object costs next to nothing and remembers nothing, so that one may be made for each
@@ -156,7 +163,8 @@ class KVMHypervisor(MigrationMethods, PrivateNames, hv_base.BaseHypervisor):  # 
             errors.HypervisorError: whether it still runs, or is down now, and why.
         """
         files = self._Files(instance.name)
-        reboot.reboot(instance, files, self._Hooks(), self._LoadKVMRuntime, self._SaveKVMRuntime)
+        load, save = self._LoadCurrentRuntime, self._SaveKVMRuntime
+        reboot.reboot(instance, files, self._Hooks(), load, save)
 
     def BalloonInstanceMemory(self, instance: Any, mem: int) -> None:
         """Make a running guest use ``mem`` MiB; this returns when it does.
@@ -203,6 +211,14 @@ class KVMHypervisor(MigrationMethods, PrivateNames, hv_base.BaseHypervisor):  # 
 
     def _LoadKVMRuntime(self, instance: Any, serialized_runtime: Any = None) -> KVMRuntime:
         return KVMRuntime.from_serialized(serialized_runtime or self._ReadKVMRuntime(instance.name))
+
+    def _LoadCurrentRuntime(self, instance: Any) -> KVMRuntime:
+        """Load it after a look at which devices the guest still has, if its QEMU tells."""
+        try:
+            self._ReconcileDevices(instance)
+        except errors.HypervisorError as err:
+            logging.warning("The devices of %s are taken as last known: %s", instance.name, err)
+        return self._LoadKVMRuntime(instance)
 
     # What runs here
 
@@ -301,25 +317,3 @@ class KVMHypervisor(MigrationMethods, PrivateNames, hv_base.BaseHypervisor):  # 
 def _kvm_path(hvparams: Any) -> str:
     default: str = constants.KVM_PATH
     return hvparams.get(constants.HV_KVM_PATH, default) if hvparams is not None else default
-
-
-def _not_yet(method: str) -> Any:
-    def refuse(self: KVMHypervisor, *args: Any, **kwargs: Any) -> NoReturn:
-        raise errors.HypervisorError(
-            f"{method} is not part of this version of ganeti-hv-kvm; nothing was done."
-            " `ganeti-hv-kvm disable` brings Ganeti's own module back"
-        )
-
-    refuse.__name__ = method
-    return refuse
-
-
-for _method in (
-    "VerifyHotplugSupport",
-    "HotplugSupported",
-    "HotAddDevice",
-    "HotDelDevice",
-    "HotModDevice",
-    "ResizeDisk",
-):
-    setattr(KVMHypervisor, _method, _not_yet(_method))

@@ -14,6 +14,7 @@ from ganeti_hv_kvm import _native
 from ganeti_hv_kvm._native import QmpEvent, QmpMessage, QmpTimestamp
 from ganeti_hv_kvm.errors import QmpCommandNotSupported, QmpTimeoutError
 
+from .monitor_devices import DeviceCommands
 from .monitor_migration import MigrationCommands
 
 __all__ = [
@@ -43,7 +44,7 @@ def _loggable(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-class QmpConnection(MigrationCommands, _native.QmpConnection):
+class QmpConnection(DeviceCommands, MigrationCommands, _native.QmpConnection):
     """A connection to the QMP monitor of one guest.
 
     Each method that gives a command connects first where that has not been done, and then also
