@@ -56,9 +56,3 @@ def cases(file: str) -> list[Any]:
         for module in (node.ORIGINAL, node.OURS)
         if module == node.OURS or generation in scenario.generations  # type: ignore[attr-defined]
     ]
-
-
-def check(scenario: Callable[..., Any], generation: str, module: str) -> None:
-    """The test: held by ours, a fault of the original."""
-    ended = outcome(generation, module, scenario)
-    assert ended.startswith("held" if module == node.OURS else "fault: "), ended

@@ -136,8 +136,8 @@ def trickling_events_do_not_stretch_the_time_out(place: Place) -> None:
 
 @fault_in("3.0", "3.1")
 def time_grows_with_the_reply_not_with_its_square(place: Place) -> None:
-    mebibyte = 1024 * 1024
-    sizes = (mebibyte, mebibyte, mebibyte, 8 * mebibyte)
+    small, large = 512 * 1024, 4 * 1024 * 1024
+    sizes = (small, small, small, large, large)
 
     def behave(peer: Peer) -> None:
         peer.negotiate()
@@ -147,9 +147,11 @@ def time_grows_with_the_reply_not_with_its_square(place: Place) -> None:
 
     connection = place.connection(_path(place, behave), 60)
     connection.connect()
-    *small, large = (seconds_of(lambda: place.execute(connection, "query-status")) for _ in sizes)
+    times = [seconds_of(lambda: place.execute(connection, "query-status")) for _ in sizes]
+    # The best of each: something else may run at the same time.
+    of_small, of_large = min(times[:3]), min(times[3:])
     # 8 times as large: 8 times as long, or 64 times.
-    expect(large < 24 * min(small), f"8 MiB took {large:.2f} s, 1 MiB {min(small):.3f} s")
+    expect(of_large < 24 * of_small, f"4 MiB took {of_large:.3f} s, 0.5 MiB {of_small:.4f} s")
 
 
 @fault_in("3.1")
