@@ -14,9 +14,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ganeti import constants, errors, objects, pathutils, ssconf, uidpool, utils
+from ganeti import constants, errors, objects, ssconf, uidpool, utils
 
-from . import affinity, command_line, instance_files, instance_process, memory, nics, plan
+from . import (
+    affinity,
+    command_line,
+    instance_files,
+    instance_process,
+    memory,
+    nics,
+    plan,
+    user_shutdown,
+)
 from .command_line import AttachedNic, Completion
 from .instance_files import InstanceFiles
 from .nics import HostNic, OpenTapFunction
@@ -100,7 +109,9 @@ class Launch:
         check_down(name, self.hooks.pid_alive(name))
         cpu_mask, pinned, passwords = self._preconditions()
         utils.RemoveFile(self.files.shutdown)
-        _ensure_kvmd(self.instance.hvparams)
+        wants_kvmd = self.instance.hvparams[constants.HV_KVM_USER_SHUTDOWN]
+        if wants_kvmd:
+            user_shutdown.ensure_daemon()
         with Undo(f"start of {name}") as undo:
             undo.add("files of the instance", lambda: instance_files.remove_all(self.files))
             if save_runtime:
@@ -111,6 +122,8 @@ class Launch:
                 command = self._command(host_nics, uid)
                 undo.add("QEMU", self._kill)
                 self._run_qemu(command, host_nics)
+                if wants_kvmd:
+                    user_shutdown.show_again(self.files.kvmd)
                 nics.write_files(host_nics, self.files)
             if uid:
                 uid.Unlock()
@@ -275,16 +288,3 @@ def _user_name(uid: int) -> str:
         raise errors.HypervisorError(
             f"User id {uid} of Ganeti's pool has no name on this node; QEMU cannot run as that user"
         ) from None
-
-
-def _ensure_kvmd(hvparams: dict[str, Any]) -> None:
-    """Start the daemon that notices a guest's own shutdown, where it is wanted."""
-    if not hvparams[constants.HV_KVM_USER_SHUTDOWN] or utils.IsDaemonAlive(constants.KVMD):
-        return
-    result = utils.RunCmd([pathutils.DAEMON_UTIL, "start", constants.KVMD])
-    if result.failed:
-        raise errors.HypervisorError(
-            f"{constants.KVMD}, which the parameter {constants.HV_KVM_USER_SHUTDOWN} needs, cannot"
-            f" be started: {result.fail_reason} {result.output.strip()}"
-        )
-    logging.info("Started %s", constants.KVMD)
