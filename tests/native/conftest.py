@@ -65,10 +65,17 @@ class Qemu:
         argv += ["-qmp", f"unix:{self.path},server=on,wait=off"]
         self.process = subprocess.Popen(argv)
         limit = time.monotonic() + AMPLE
-        while not self.path.exists():
+        while not self._listens():
             assert self.process.poll() is None
             assert time.monotonic() < limit
             time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        """A socket has its path some time before anybody can connect."""
+        table = Path("/proc/net/unix").read_text().splitlines()
+        return any(
+            line.endswith(f" {self.path}") and line.split()[3] == "00010000" for line in table
+        )
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)

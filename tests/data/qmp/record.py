@@ -39,9 +39,8 @@ def monitor(binary: str, machine: str) -> Iterator[Any]:
         argv = [binary, *MACHINES[machine], "-display", "none", "-qmp", chardev]
         with subprocess.Popen(argv) as qemu, socket.socket(socket.AF_UNIX) as connection:
             try:
-                while not pathlib.Path(path).exists():
+                while connection.connect_ex(path) != 0:
                     time.sleep(0.02)
-                connection.connect(path)
                 with connection.makefile("rwb", buffering=0) as lines:
                     yield lines
             finally:
