@@ -40,11 +40,13 @@ setup: ## Debian packages, .venv, a guest, Ganeti 3.1: only what is missing
 	@tests/setup/all.sh
 
 build: .work/stamps/build ## The native part, for the tests to import
+	@:
 .work/stamps/build: $(RUST) .work/stamps/python_venv
 	@.venv/bin/maturin develop --release --locked --quiet
 	@touch $@
 
 wheel: .work/stamps/wheel ## The wheel, in .work/dist
+	@:
 .work/stamps/wheel: $(RUST) $(PACKAGE) .work/stamps/python_venv
 	@.venv/bin/maturin build --release --locked --quiet --out .work/dist
 	@touch $@
