@@ -7,7 +7,6 @@ an incoming migration) or leaves nothing.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import pwd
 from collections.abc import Callable, Iterator
