@@ -23,7 +23,7 @@ PYTEST = $(SANDBOX) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@
 STAGES := lint-rust lint-python test-rust build test-native test-unit test-contract test-system
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
-  test-unit test-contract test-system format audit clean
+  test-unit test-contract test-system cluster-up cluster-shell cluster-down format audit clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,24 @@ test-system: build ## Real QEMU, TAPs, processes; the original's faults
 	GANETI_UNDER_TEST=3.0 $(PYTEST)-3.0.xml tests/system
 	GANETI_UNDER_TEST=3.1 $(PYTEST)-3.1.xml tests/system \
 	  --ignore=tests/system/test_faults.py --ignore=tests/system/activation
+
+# A real two-node Ganeti in namespaces; CLUSTER_ROW and CLUSTER_MODULES choose what it is made of.
+CLUSTER = PYTHONPATH=tests $(PYTHON) -m cluster.harness
+cluster-up: setup ## A two-node Ganeti cluster on this machine, to try by hand
+	@tests/setup/cluster_packages.sh
+	@$(MAKE) wheel
+	@$(CLUSTER) up
+
+cluster-shell: ## A shell in a node: make cluster-shell NODE=n1 (or n2)
+	@$(CLUSTER) shell $(NODE)
+NODE ?= $(or $(filter n1 n2,$(MAKECMDGOALS)),n1)
+ifneq ($(filter cluster-shell,$(MAKECMDGOALS)),)
+.PHONY: n1 n2
+n1 n2: ; @:
+endif
+
+cluster-down: ## Ends the cluster, and looks for leftovers
+	@$(CLUSTER) down
 
 format: ## Formats both languages
 	cargo fmt

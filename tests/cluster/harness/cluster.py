@@ -1,0 +1,147 @@
+"""Brings the two nodes up and makes a Ganeti cluster of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from harness import guest, paths
+
+from . import namespaces
+from .namespaces import Layers
+from .node import SUPPLIES, Node, prepare
+from .systems import System
+
+OURS, ORIGINAL = "ours", "original"
+NAME = "cluster.example.com"
+ADDRESS = "192.0.2.100"
+STORAGE = "/srv/ganeti/file-storage"
+SHARED_STORAGE = "/srv/ganeti/shared-file-storage"
+AREA = paths.WORK / "cluster/area"
+INSTANCES = [f"i{number}.example.com" for number in range(1, 21)]
+_NODES = {"n1.example.com": "192.0.2.1", "n2.example.com": "192.0.2.2"}
+
+
+class Cluster:
+    """Two nodes; `initialize` makes them a cluster, the first one its master."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        namespaces.mount_area(AREA)
+        self._supplies = _supplies(AREA / "supplies")
+        shared = AREA / "shared"
+        shared.mkdir(exist_ok=True)
+        lower = _lower_layers(system)
+        self.nodes: list[Node] = []
+        try:
+            for name, address in _NODES.items():
+                folder = AREA / name
+                seen = [(self._supplies, SUPPLIES), (shared, SHARED_STORAGE)]
+                layers = Layers(lower, folder, folder / "root", seen)
+                self.nodes.append(Node(name, address, layers))
+            namespaces.connect([node.namespaces for node in self.nodes], "cluster")
+            for node in self.nodes:
+                prepare(node, _hosts(), self._supplies / "keys", [STORAGE, SHARED_STORAGE])
+                node.install(f"{SUPPLIES}/{self._wheel()}")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def master(self) -> Node:
+        return self.nodes[0]
+
+    @property
+    def other(self) -> Node:
+        return self.nodes[1]
+
+    def _wheel(self) -> str:
+        (wheel,) = self._supplies.glob("*.whl")
+        return wheel.name
+
+    def initialize(self, modules: tuple[str, str] = (OURS, OURS)) -> None:
+        """`gnt-cluster init` and `gnt-node add`, each node with the given module."""
+        for node, module in zip(self.nodes, modules, strict=True):
+            if module == OURS:
+                node.use_ours()
+        self.gnt(
+            "gnt-cluster",
+            "init",
+            "--enabled-hypervisors=kvm",
+            "--enabled-disk-templates=diskless,sharedfile,file",
+            "--master-netdev=br0",
+            "--nic-parameters=mode=bridged,link=br0",
+            "--no-etc-hosts",
+            "--no-ssh-init",
+            f"--hypervisor-parameters=kvm:{_parameters()}",
+            f"--shared-file-storage-dir={SHARED_STORAGE}",
+            f"--file-storage-dir={STORAGE}",
+            "--primary-ip-version=4",
+            NAME,
+        )
+        self.gnt("gnt-node", "add", "--no-ssh-key-check", self.other.name)
+
+    def gnt(self, *argv: str, timeout: float = 300.0, check: bool = True) -> str:
+        """Run one of Ganeti's commands on the master; what it prints, on either output."""
+        result = self.master.run(*argv, timeout=timeout, check=check)
+        return result.stdout + result.stderr
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.namespaces.end()
+        subprocess.run(["ip", "link", "delete", "cluster"], check=False, stderr=subprocess.DEVNULL)
+        # An overlay's last reference goes a moment after its namespace.
+        deadline = time.monotonic() + 10
+        while os.path.ismount(AREA):
+            if subprocess.run(["umount", str(AREA)], check=False, capture_output=True).returncode:
+                if time.monotonic() > deadline:
+                    namespaces.unmount_area(AREA)
+                time.sleep(0.1)
+
+
+def _lower_layers(system: System) -> list[Path]:
+    if system.packages is None:
+        return [system.root]
+    raise NotImplementedError(system.name)
+
+
+def _parameters() -> str:
+    return ",".join(
+        f"{name}={value}"
+        for name, value in {
+            "kernel_path": f"{SUPPLIES}/vmlinuz",
+            "initrd_path": f"{SUPPLIES}/initramfs",
+            "kernel_args": "ro quiet",
+            "kvm_path": str(paths.QEMU),
+            "kvm_flag": "disabled",
+            "vnc_bind_address": "",
+            "serial_console": "True",
+            "vhost_net": "False",
+        }.items()
+    )
+
+
+def _hosts() -> str:
+    lines = [f"127.0.0.1 localhost\n{ADDRESS} {NAME} {NAME.partition('.')[0]}"]
+    lines += [f"{address} {name} {name.partition('.')[0]}" for name, address in _NODES.items()]
+    for number, name in enumerate(INSTANCES, start=101):
+        lines.append(f"192.0.2.{number} {name} {name.partition('.')[0]}")
+    return "\n".join(lines) + "\n"
+
+
+def _supplies(folder: Path) -> Path:
+    """The guest, the wheel and the ssh keys, in one folder that the nodes see."""
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(guest.kernel(), folder / "vmlinuz")
+    shutil.copyfile(guest.initramfs(), folder / "initramfs")
+    wheel = max((paths.WORK / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
+    shutil.copyfile(wheel, folder / wheel.name)
+    keys = folder / "keys"
+    keys.mkdir(mode=0o700)
+    for kind in ("rsa", "ed25519"):
+        command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(keys / kind)]
+        subprocess.run(command, check=True)
+    return folder

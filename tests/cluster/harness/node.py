@@ -1,0 +1,181 @@
+"""One node of the cluster: its files, its daemons, its QEMU processes, and our module in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .namespaces import CommandFailed, Layers, Namespaces
+
+PYTHON = "/usr/bin/python3"
+SUPPLIES = "/srv/supplies"  # read-only things of the harness, the same folder in every node
+_DAEMON_TIMEOUT = 60.0
+
+
+class Node:
+    """A started node. Paths are those that the node's own processes see."""
+
+    def __init__(self, name: str, address: str, layers: Layers) -> None:
+        self.name = name
+        self.address = address
+        self.namespaces = Namespaces(name, layers)
+
+    @property
+    def short_name(self) -> str:
+        return self.name.partition(".")[0]
+
+    # Commands and files
+
+    def run(
+        self, *argv: str, timeout: float = 240.0, check: bool = True, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        return self.namespaces.run(*argv, timeout=timeout, check=check, stdin=stdin)
+
+    def shell(self, script: str, *, timeout: float = 240.0, check: bool = True) -> str:
+        """What a script prints."""
+        return self.run("bash", "-euc", script, timeout=timeout, check=check).stdout
+
+    def path(self, inside: str) -> Path:
+        """Where a file of the node is seen from here."""
+        # Debian's /var/run is an absolute link, and would lead to this side's /run.
+        if inside.startswith("/var/run/"):
+            inside = inside.removeprefix("/var")
+        return self.namespaces.root / inside.lstrip("/")
+
+    def write(self, inside: str, text: str, mode: int = 0o644) -> None:
+        path = self.path(inside)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    def log(self, name: str = "node-daemon") -> str:
+        path = self.path(f"/var/log/ganeti/{name}.log")
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    # Our module
+
+    def install(self, wheel: str) -> None:
+        """Install the wheel for Debian's own Python, as an operator would."""
+        options = ["-q", "--no-index", "--no-deps", "--root-user-action=ignore"]
+        self.run(PYTHON, "-m", "pip", "install", "--break-system-packages", *options, wheel)
+
+    def use_ours(self) -> None:
+        self.run("ganeti-hv-kvm", "enable")
+
+    def use_original(self) -> None:
+        self.run("ganeti-hv-kvm", "disable")
+
+    def module_in_use(self) -> str:
+        """ "replacement" or "original", as a Ganeti program started now would get it."""
+        text = self.run("ganeti-hv-kvm", "status", "--json", check=False).stdout
+        found = re.search(r'"module": "(\w+)"', text)
+        return found.group(1) if found else f"unknown: {text}"
+
+    # Daemons
+
+    def daemon(self, action: str, name: str = "ganeti-noded") -> None:
+        """ "start", "stop" or "restart" a daemon of Ganeti."""
+        for one in ("stop", "start") if action == "restart" else (action,):
+            self.run("/usr/lib/ganeti/daemon-util", one, name)
+        if action != "stop" and name == "ganeti-noded":
+            self._wait_for_port(1811)
+
+    def _wait_for_port(self, port: int) -> None:
+        deadline = time.monotonic() + _DAEMON_TIMEOUT
+        probe = f"exec 3<>/dev/tcp/{self.address}/{port}"
+        while self.run("bash", "-c", probe, check=False).returncode:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nothing listens on port {port} of {self.name}")
+            time.sleep(0.1)
+
+    # Processes
+
+    def processes(self, pattern: str) -> list[int]:
+        """Process ids (inside) of those whose command line matches."""
+        found = []
+        for entry in self.path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                line = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+                if line and re.search(pattern, line):
+                    found.append(int(entry.name))
+        return sorted(found)
+
+    def qemu(self, instance: str) -> int | None:
+        """The process id (inside) of an instance's QEMU; None if there is none."""
+        found = self.processes(rf"qemu-system\S* .*-name {re.escape(instance)}[ ,]")
+        return found[0] if found else None
+
+    def signal(self, pid: int, number: signal.Signals) -> None:
+        self.run("kill", f"-{number.value}", str(pid))
+
+    def command_line(self, pid: int) -> list[str]:
+        data = self.path(f"/proc/{pid}/cmdline").read_bytes()
+        return data.rstrip(b"\0").decode(errors="replace").split("\0")
+
+    # What an instance leaves
+
+    def traces(self, instance: str) -> list[str]:
+        """Files, processes and interfaces that belong to an instance."""
+        found = [f"process {pid}" for pid in self.processes(rf"qemu-system.*{re.escape(instance)}")]
+        run_folder = self.path("/run/ganeti/kvm-hypervisor")
+        for folder, folders, files in os.walk(run_folder):
+            inside = f"{Path(folder).relative_to(run_folder)}"
+            found += [f"{inside}/{name}" for name in folders + files if name.startswith(instance)]
+        return found
+
+    def taps(self) -> list[str]:
+        """The TAP devices of this node."""
+        text = self.run("ip", "-o", "link", "show").stdout
+        return re.findall(r"^\d+: ((?:tap|gnt)\S*):", text, re.M)
+
+
+def prepare(node: Node, hosts: str, keys: Path, storage: Sequence[str]) -> None:
+    """What an administrator does before `gnt-cluster init` or `gnt-node add`."""
+    node.write("/etc/hosts", hosts)
+    node.write("/etc/hostname", f"{node.name}\n")
+    node.write("/etc/ganeti/file-storage-paths", "".join(f"{folder}\n" for folder in storage))
+    for folder in storage:
+        node.path(folder).mkdir(parents=True, exist_ok=True)
+    node.path("/usr/sbin/policy-rc.d").unlink(missing_ok=True)
+    _network(node)
+    _ssh(node, keys)
+
+
+def _network(node: Node) -> None:
+    node.shell(
+        "ip link set lo up; ip link add name br0 type bridge; ip link set eth0 master br0 up;"
+        f" ip link set br0 up; ip address add {node.address}/24 dev br0"
+    )
+
+
+def _ssh(node: Node, keys: Path) -> None:
+    """One key pair, for hosts and for root, on all nodes."""
+    host_keys = node.path("/etc/ssh")
+    for old in host_keys.glob("ssh_host_*"):
+        old.unlink()
+    home = node.path("/root/.ssh")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(mode=0o700)
+    for kind in ("rsa", "ed25519"):
+        for suffix in ("", ".pub"):
+            for target in (host_keys / f"ssh_host_{kind}_key{suffix}", home / f"id_{kind}{suffix}"):
+                shutil.copyfile(keys / f"{kind}{suffix}", target)
+                target.chmod(0o600)
+    public = "".join((keys / f"{kind}.pub").read_text() for kind in ("rsa", "ed25519"))
+    node.write("/root/.ssh/authorized_keys", public, 0o600)
+    node.write("/etc/ssh/sshd_config.d/cluster.conf", "PermitRootLogin yes\nUseDNS no\n")
+    node.shell("chown -R root:root /root/.ssh /etc/ssh; mkdir -p /run/sshd; /usr/sbin/sshd")
+
+
+__all__ = ["PYTHON", "SUPPLIES", "CommandFailed", "Node", "prepare"]

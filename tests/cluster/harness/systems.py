@@ -1,0 +1,36 @@
+"""The rows of the matrix: which Debian, Ganeti and QEMU the nodes are made of."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import paths
+
+
+@dataclass(frozen=True)
+class System:
+    """A row: where the nodes' files come from."""
+
+    name: str
+    title: str
+    root: Path  # the lowest layer
+    packages: Path | None = None  # .deb files to install above it
+
+
+DEBIAN_12 = System("debian12", "Debian 12, Ganeti 3.0.2, QEMU 7.2", Path("/"))
+BACKPORTS = System(
+    "backports",
+    "Debian 12 with Ganeti 3.1 and QEMU 10 from backports",
+    Path("/"),
+    paths.WORK / "cluster/backports",
+)
+DEBIAN_13 = System("debian13", "Debian 13", paths.WORK / "cluster/trixie")
+UNSTABLE = System("unstable", "Debian unstable", paths.WORK / "cluster/sid")
+ALL = {one.name: one for one in (DEBIAN_12, BACKPORTS, DEBIAN_13, UNSTABLE)}
+
+
+def chosen() -> System:
+    """The row that CLUSTER_ROW names."""
+    return ALL[os.environ.get("CLUSTER_ROW", DEBIAN_12.name)]
