@@ -1,4 +1,5 @@
 //! A scriptable peer on a real socket.
+#![allow(dead_code)] // each test program uses its own part
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -10,11 +11,31 @@ use std::time::Duration;
 use ganeti_hv_kvm::qmp::codec::DEFAULT_LIMIT;
 use ganeti_hv_kvm::qmp::message::Message;
 use ganeti_hv_kvm::qmp::{
-    Call, Connection, Deadline, Interrupt, Interrupted, Never, QmpError, Wait,
+    Call, Connection, Deadline, ErrorKind, Interrupt, Interrupted, Never, QmpError, Wait,
 };
 use tempfile::TempDir;
 
 pub(crate) const GREETING: &str = "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \" pkg \"}, \"capabilities\": [\"oob\"]}}\r\n";
+
+/// Long for whatever should not take long at all.
+pub(crate) const AMPLE: u64 = 20_000;
+/// The limit of calls that are to run into it.
+pub(crate) const SHORT: u64 = 300;
+
+pub(crate) fn kind<T: std::fmt::Debug>(result: Result<T, QmpError>) -> ErrorKind {
+    result.unwrap_err().kind
+}
+
+/// Greets, takes capabilities, then runs the script; the test's side is connected already.
+pub(crate) fn connected(script: impl Fn(&mut Peer) + Send + 'static) -> (Monitor, Connection) {
+    let monitor = Monitor::run(move |peer| {
+        peer.shake_hands();
+        script(peer);
+    });
+    let connection = monitor.connection();
+    connection.connect(false, &within(AMPLE)).unwrap();
+    (monitor, connection)
+}
 
 /// The peer's end of a connection: sends what it is told, reads a line at a time.
 pub(crate) struct Peer {
