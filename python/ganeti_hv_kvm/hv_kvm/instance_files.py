@@ -81,6 +81,11 @@ class InstanceFiles:
         return self._in(self.directories.ctrl, ".shutdown")
 
     @property
+    def migration(self) -> str:
+        """What the guest did before its migration from here paused it."""
+        return self._in(self.directories.ctrl, ".migration")
+
+    @property
     def runtime(self) -> str:
         """What the guest was started with."""
         return self._in(self.directories.conf, ".runtime")
@@ -164,7 +169,7 @@ def remove_all(files: InstanceFiles) -> None:
         except (OSError, errors.GenericError) as err:
             problems.append(f"{what}: {err}")
 
-    for path in (files.pidfile, *files.sockets, files.runtime):
+    for path in (files.pidfile, *files.sockets, files.migration, files.runtime):
         attempt(path, lambda path=path: utils.RemoveFile(path))
     attempt(files.uidfile, lambda: release_uid(files))
     attempt(files.nic_dir, lambda: _remove_tree(files.nic_dir))

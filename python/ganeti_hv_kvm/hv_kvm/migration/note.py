@@ -14,20 +14,16 @@ from ganeti import utils
 from .view import MigratingGuest
 
 
-def _path(guest: MigratingGuest) -> str:
-    return str(utils.PathJoin(guest.files.directories.ctrl, f"{guest.name}.migration"))
-
-
 def write(guest: MigratingGuest, run_state: str) -> None:
     """Note what the guest was doing before it was paused."""
     content = json.dumps({"pid": guest.pid(), "run_state": run_state})
-    utils.WriteFile(_path(guest), data=content)
+    utils.WriteFile(guest.files.migration, data=content)
 
 
 def read(guest: MigratingGuest) -> str | None:
     """Give the run state that was noted; None if nothing was, or of another QEMU process."""
     try:
-        noted = json.loads(utils.ReadFile(_path(guest)))
+        noted = json.loads(utils.ReadFile(guest.files.migration))
         return str(noted["run_state"]) if noted["pid"] == guest.pid() else None
     except FileNotFoundError:
         return None
@@ -38,4 +34,4 @@ def read(guest: MigratingGuest) -> str | None:
 
 def remove(guest: MigratingGuest) -> None:
     """Forget it."""
-    utils.RemoveFile(_path(guest))
+    utils.RemoveFile(guest.files.migration)

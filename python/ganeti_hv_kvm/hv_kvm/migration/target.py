@@ -23,7 +23,7 @@ from .view import MigratingGuest, View, ask
 #: Seconds that QEMU gets to load the end of the guest's state.
 ARRIVAL = 60.0
 #: Seconds that an aborted migration gets which may just be completing.
-LAST_CHANCE = 1.0
+LAST_CHANCE = 0.5
 _LOOK = 0.05
 
 

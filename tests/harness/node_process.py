@@ -1,0 +1,93 @@
+"""A node in a process of its own, as Ganeti's node daemon is one: answers requests on a pipe.
+
+    node_process.py GENERATION MODULE
+
+Each request is a line of JSON, [method, arguments]; the answer is {"value": ...} or {"error": its
+class, "text": ...}. The first line says where the node's root folder is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from harness import instance, node
+
+
+class Requests:
+    """What a node can be asked; instances come as what `instance.instance` takes."""
+
+    def __init__(self, made: node.Node) -> None:
+        self._node = made
+        logging.basicConfig(filename=made.root / "node.log", level=logging.DEBUG)
+
+    def _instance(self, wanted: dict[str, Any]) -> Any:
+        wanted = dict(wanted)
+        nics = [instance.nic(number) for number in range(wanted.pop("nics", 0))]
+        wanted.pop("disk_folder", None)
+        primary = wanted.pop("primary_node", "first")
+        made = instance.instance(nics=nics, **wanted)
+        made.primary_node = primary
+        return made
+
+    def _disks(self, wanted: dict[str, Any]) -> list[Any]:
+        folder = wanted.get("disk_folder")
+        return [instance.disk(Path(folder))] if folder else []
+
+    def StartInstance(self, wanted: dict[str, Any], paused: bool = False) -> None:
+        self._node.hypervisor().StartInstance(self._instance(wanted), self._disks(wanted), paused)
+
+    def StopInstance(self, wanted: dict[str, Any]) -> None:
+        self._node.hypervisor().StopInstance(self._instance(wanted), force=True)
+
+    def CleanupInstance(self, wanted: dict[str, Any]) -> None:
+        self._node.hypervisor().CleanupInstance(wanted["name"])
+
+    def GetMigrationStatus(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        status = self._node.hypervisor().GetMigrationStatus(self._instance(wanted))
+        return {name: getattr(status, name, None) for name in ("status", "postcopy_status")}
+
+    def ListInstances(self) -> list[str]:
+        return list(self._node.hypervisor().ListInstances())
+
+    def for_instance(self, method: str) -> Callable[..., Any]:
+        """Any other method whose first argument is the instance."""
+
+        def call(wanted: dict[str, Any], *arguments: Any) -> Any:
+            return getattr(self._node.hypervisor(), method)(self._instance(wanted), *arguments)
+
+        return call
+
+    def MigrateInstance(self, wanted: dict[str, Any], *arguments: Any) -> None:
+        self._node.hypervisor().MigrateInstance("cluster", self._instance(wanted), *arguments)
+
+
+def serve(made: node.Node) -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever else prints must not mix with the answers
+    requests = Requests(made)
+    print(json.dumps(str(made.root)), file=answers, flush=True)
+    for line in sys.stdin:
+        method, arguments = json.loads(line)
+        try:
+            own = getattr(requests, method, None) or requests.for_instance(method)
+            answer = {"value": own(*arguments)}
+        except Exception as error:
+            logging.exception("%s failed", method)
+            bases = [kind.__name__ for kind in type(error).__mro__]
+            answer = {"error": bases, "text": str(error)}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    here = node.make_node(*sys.argv[1:3])
+    try:
+        serve(here)
+    finally:
+        here.remove()

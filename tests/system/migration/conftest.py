@@ -1,0 +1,51 @@
+"""Two virtual nodes with our module, and guests of which nothing may be left."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from harness import leftovers, migrants, node, two_nodes
+
+_numbers = itertools.count()
+Make = Callable[..., two_nodes.Wanted]
+
+
+@pytest.fixture(scope="session")
+def generation() -> str:
+    return os.environ.get("GANETI_UNDER_TEST", "3.0")
+
+
+@pytest.fixture(scope="session")
+def nodes(generation: str, bridge: str) -> Iterator[two_nodes.Pair]:
+    ours = (generation, node.OURS)
+    with two_nodes.pair(ours, ours) as made:
+        yield made
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Makes a guest on a pair's source; in the end it is gone from both nodes, with all files."""
+    made: list[tuple[two_nodes.Pair, two_nodes.Wanted]] = []
+    interfaces = set(os.listdir("/sys/class/net"))
+
+    def start(pair: two_nodes.Pair, *, paused: bool = False, **wanted: Any) -> two_nodes.Wanted:
+        # Its kernel need not come up: QEMU says "running" from the start.
+        wanted = {"name": f"m{next(_numbers)}.example.com", "memory": 96, **wanted}
+        made.append((pair, wanted))
+        pair.source.call("StartInstance", wanted, paused)
+        return wanted
+
+    yield start
+    left = []
+    for pair, wanted in made:
+        for remote in (pair.source, pair.target):
+            migrants.end(remote, wanted)
+            left += remote.files()
+    assert left == []
+    assert set(os.listdir("/sys/class/net")) == interfaces
+    assert not list(leftovers._qemu_processes())

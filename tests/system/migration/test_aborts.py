@@ -1,0 +1,253 @@
+"""Whatever goes wrong, and whenever: the guest runs once, or is said to be at the target."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+import pytest
+
+from harness import migrants
+from harness.migrants import ONE_PASS, SLOW
+from harness.two_nodes import RemoteError
+
+PORT = 8102  # Ganeti's default
+
+
+@pytest.fixture
+def occupied_port():
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", PORT))
+        taken.listen()
+        yield
+
+
+def runs_at_source(nodes, guest) -> None:
+    """And nothing is left of the attempt: the next one succeeds."""
+    assert nodes.run_states(guest["name"]) == ("running", "gone")
+    assert nodes.target.files() == []
+    assert not [name for name in nodes.source.files() if name.endswith(".migration")]
+    nodes.migrate({**guest, **ONE_PASS})
+    assert nodes.run_states(guest["name"]) == ("gone", "running")
+
+
+# Before anything is sent
+
+
+def test_the_target_has_no_free_port(nodes, make, occupied_port):
+    guest = make(nodes)
+    info, refusal = nodes.try_accept(guest)
+    assert str(PORT) in refusal
+    assert nodes.target.files() == []
+    assert nodes.abort(guest, info) == ("", "")
+    assert nodes.run_states(guest["name"]) == ("running", "gone")
+
+
+def test_a_capability_that_nobody_knows(nodes, make):
+    guest = make(nodes, migration_caps="no-such-thing")
+    info, refusal = nodes.try_accept(guest)
+    assert "no-such-thing" in refusal
+    assert nodes.target.files() == []
+    assert nodes.abort(guest, info) == ("", "")
+    runs_at_source(nodes, {**guest, "migration_caps": ""})
+
+
+def test_accepted_where_it_runs_already(nodes, make):
+    guest = make(nodes)
+    info = nodes.source.call("MigrationInfo", guest)
+    with pytest.raises(RemoteError, match="runs already"):
+        nodes.source.call("AcceptInstance", guest, info, "127.0.0.1")
+    # what Ganeti does then
+    with pytest.raises(RemoteError, match="was not ended"):
+        nodes.source.call("FinalizeMigrationDst", guest, info, False)
+    assert nodes.source.run_state(guest["name"]) == "running"
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_accepted_and_no_more(nodes, make, live):
+    guest = make(nodes)
+    info = nodes.accept(guest)
+    assert nodes.abort(guest, info, live=live) == ("", "")
+    runs_at_source(nodes, guest)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_nobody_listens(nodes, make, live):
+    guest = make(nodes)
+    nodes.source.call("MigrateInstance", guest, "127.0.0.1", live)
+    with pytest.raises(RemoteError, match="refused"):
+        nodes.wait(guest)
+    nodes.source.call("FinalizeMigrationSource", guest, False, live)
+    runs_at_source(nodes, guest)
+
+
+def test_a_guest_that_does_not_run(nodes, make):
+    guest = make(nodes)
+    nodes.source.call("StopInstance", guest)
+    with pytest.raises(RemoteError, match="does not run"):
+        nodes.source.call("MigrateInstance", guest, "127.0.0.1", True)
+
+
+# While memory is sent
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_while_memory_is_sent(nodes, make, live):
+    guest = make(nodes, **SLOW)
+    info = nodes.begin(guest, live=live)
+    migrants.hold(nodes, guest)
+    assert nodes.abort(guest, info, live=live) == ("", "")
+    runs_at_source(nodes, guest)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_the_target_does_not_hear_of_the_abort(nodes, make, live):
+    guest = make(nodes, **SLOW)
+    info = nodes.begin(guest, live=live)
+    migrants.hold(nodes, guest)
+    pid = nodes.target.pid(guest["name"])
+    nodes.source.call("FinalizeMigrationSource", guest, False, live)
+    assert nodes.source.qemu(guest["name"], "query-migrate")["status"] == "cancelled"
+    migrants.wait_for_end(pid)  # it lost its source
+    nodes.target.call("FinalizeMigrationDst", guest, info, False)
+    runs_at_source(nodes, guest)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_paused_guest_stays_paused_after_an_abort(nodes, make, live):
+    guest = make(nodes, **SLOW)
+    nodes.source.qemu(guest["name"], "stop")
+    info = nodes.begin(guest, live=live)
+    migrants.hold(nodes, guest)
+    assert nodes.abort(guest, info, live=live) == ("", "")
+    assert nodes.run_states(guest["name"]) == ("paused", "gone")
+
+
+def test_the_target_dies(nodes, make):
+    guest = make(nodes, **SLOW)
+    info = nodes.begin(guest)
+    migrants.hold(nodes, guest)
+    os.kill(nodes.target.pid(guest["name"]), signal.SIGKILL)
+    with pytest.raises(RemoteError, match=r"failed: \w"):
+        nodes.wait(guest)
+    assert nodes.abort(guest, info) == ("", "")
+    runs_at_source(nodes, guest)
+
+
+def test_the_target_dies_when_it_is_to_take_over(nodes, make):
+    guest = make(nodes, **SLOW)
+    info = nodes.begin(guest)
+    migrants.hold(nodes, guest)
+    os.kill(nodes.target.pid(guest["name"]), signal.SIGKILL)
+    with pytest.raises(RemoteError, match="its QEMU is gone"):
+        nodes.target.call("FinalizeMigrationDst", guest, info, True)
+
+
+def test_the_source_dies(nodes, make):
+    guest = make(nodes, **SLOW)
+    info = nodes.begin(guest)
+    migrants.hold(nodes, guest)
+    os.kill(nodes.source.pid(guest["name"]), signal.SIGKILL)
+    with pytest.raises(RemoteError, match=r"ended|closed"):
+        nodes.wait(guest)
+    assert nodes.abort(guest, info) == ("", "")
+    assert nodes.run_states(guest["name"]) == ("gone", "gone")
+    assert nodes.source.files() == nodes.target.files() == []
+
+
+def test_ganeti_says_success_too_early(nodes, make):
+    guest = make(nodes, **SLOW)
+    info = nodes.begin(guest)
+    migrants.hold(nodes, guest)
+    with pytest.raises(RemoteError, match="was not ended"):
+        nodes.source.call("FinalizeMigrationSource", guest, True, True)
+    assert nodes.run_states(guest["name"]) == ("running", "inmigrate")
+    assert nodes.abort(guest, info) == ("", "")
+
+
+def test_sent_twice_at_once(nodes, make):
+    guest = make(nodes, **SLOW)
+    info = nodes.begin(guest)
+    migrants.hold(nodes, guest)
+    with pytest.raises(RemoteError, match="under way"):
+        nodes.source.call("MigrateInstance", guest, "127.0.0.1", True)
+    with pytest.raises(RemoteError, match="not arrived here"):
+        nodes.target.call("MigrateInstance", guest, "127.0.0.1", True)
+    assert nodes.abort(guest, info) == ("", "")
+    runs_at_source(nodes, guest)
+
+
+def test_a_source_that_is_busy(nodes, make):
+    guest = make(nodes, **ONE_PASS)
+    info = nodes.begin(guest)
+    with (
+        migrants.stopped(nodes.source.pid(guest["name"])),
+        migrants.later(7, os.kill, nodes.source.pid(guest["name"]), signal.SIGCONT),
+    ):
+        nodes.wait(guest)
+    nodes.finish(guest, info)
+    assert nodes.run_states(guest["name"]) == ("gone", "running")
+
+
+# After it has completed
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_after_completion(nodes, make, live):
+    guest = make(nodes, **ONE_PASS)
+    info = nodes.begin(guest, live=live)
+    nodes.wait(guest)
+    target, source = nodes.abort(guest, info, live=live)
+    assert "is here" in target
+    assert "has left this node" in source
+    there = "running" if live else "paused"
+    assert nodes.run_states(guest["name"]) == ("postmigrate", there)
+    # the other order, and once more
+    assert nodes.abort(guest, info, live=live)[1]
+    assert nodes.run_states(guest["name"]) == ("postmigrate", there)
+    nodes.finish(guest, info, live=live)
+    assert nodes.run_states(guest["name"]) == ("gone", "running")
+
+
+def test_only_the_source_hears_of_the_end(nodes, make):
+    guest = make(nodes, **ONE_PASS)
+    info = nodes.begin(guest)
+    nodes.wait(guest)
+    nodes.source.call("FinalizeMigrationSource", guest, True, True)
+    with pytest.raises(RemoteError, match="was not ended"):
+        nodes.target.call("FinalizeMigrationDst", guest, info, False)
+    assert nodes.run_states(guest["name"]) == ("gone", "running")
+
+
+def test_a_source_that_cannot_be_asked_in_the_end(nodes, make):
+    guest = make(nodes, **ONE_PASS)
+    info = nodes.begin(guest)
+    nodes.wait(guest)
+    with migrants.stopped(nodes.source.pid(guest["name"])):
+        nodes.source.call("FinalizeMigrationSource", guest, True, True)
+    assert "cannot be asked" in nodes.source.log
+    nodes.target.call("FinalizeMigrationDst", guest, info, True)
+    assert nodes.run_states(guest["name"]) == ("gone", "running")
+
+
+def test_postcopy_is_not_cancelled(nodes, make):
+    guest = make(nodes, migration_caps="postcopy-ram", **SLOW)
+    info, refusal = nodes.try_accept(guest)
+    if refusal:  # userfaultfd is not for everybody
+        assert "postcopy" in refusal.lower()
+        return
+    nodes.source.call("MigrateInstance", guest, nodes.address, True)
+    migrants.hold(nodes, guest)
+    nodes.source.qemu(guest["name"], "migrate-start-postcopy")
+    migrants.wait_for_status(nodes.source, guest["name"], "postcopy-active")
+    target, source = nodes.abort(guest, info)
+    assert "was not ended" in target
+    assert "part of its memory" in source
+    nodes.source.qemu(
+        guest["name"], "migrate-set-parameters", **{"max-postcopy-bandwidth": 1 << 30}
+    )
+    nodes.wait(guest)
+    nodes.finish(guest, info)
+    assert nodes.run_states(guest["name"]) == ("gone", "running")
