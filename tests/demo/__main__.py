@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness import console, guest, instance, leftovers, node
 
+from . import hardware
 from .timeline import Timeline
 
 _NAME = "demo.example.com"
@@ -89,15 +90,27 @@ class Demo:
             return status, memory, len(qmp.execute_qmp("query-cpus-fast"))
 
     def _watch_console(self) -> None:
-        with console.SerialConsole(self._node.socket(_NAME, "serial")) as serial:
-            with self._timeline.step("wait until Linux is up in the guest") as say:
-                line = serial.wait_for(guest.STATUS_LINE.search, _BOOT_TIMEOUT)
-                say.append(f"serial console: {line}")
+        with self._serial() as serial:
+            self._wait_for_linux(serial)
+            hardware.come_and_go(self._timeline, self._node, self._instance, serial)
+        with self._timeline.step("RebootInstance, softly") as say:
+            self._node.hypervisor().RebootInstance(self._instance)
+            say.append(f"QEMU has process id {self._pid()}")
+        with self._serial() as serial:
+            self._wait_for_linux(serial)
             with self._timeline.step("StopInstance, by the ACPI power button") as say:
                 self._node.hypervisor().StopInstance(self._instance, timeout=_SHUTDOWN_TIMEOUT)
                 say.append(f"serial console: {serial.wait_for(guest.POWER_BUTTON.search, 30)}")
             with self._timeline.step("wait until QEMU has ended"):
                 self._wait_until_ended()
+
+    def _serial(self) -> console.SerialConsole:
+        return console.SerialConsole(self._node.socket(_NAME, "serial"))
+
+    def _wait_for_linux(self, serial: console.SerialConsole) -> None:
+        with self._timeline.step("wait until Linux is up in the guest") as say:
+            line = serial.wait_for(guest.STATUS_LINE.search, _BOOT_TIMEOUT)
+            say.append(f"serial console: {line}")
 
     def _wait_until_ended(self) -> None:
         deadline = time.monotonic() + _SHUTDOWN_TIMEOUT
