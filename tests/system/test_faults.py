@@ -16,6 +16,7 @@ from harness import node
 from oracle import judge
 
 _AT_ONCE = 3
+_FILES = ("wire", "start", "life", "running")
 Verdict = Callable[[Callable[..., Any], str, str], str]
 
 
@@ -40,7 +41,7 @@ def verdict(request: pytest.FixtureRequest) -> Iterator[Verdict]:
 
 @pytest.mark.parametrize(
     ("scenario", "generation", "module"),
-    [*judge.cases("wire"), *judge.cases("start"), *judge.cases("life")],
+    [case for file in _FILES for case in judge.cases(file)],
 )
 def test_fault(
     scenario: Callable[..., Any], generation: str, module: str, verdict: Verdict
