@@ -8,6 +8,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 WORK = PROJECT / ".work"
 GUEST_PARTS = WORK / "guest"
 QEMU = Path("/usr/bin/qemu-system-x86_64")
+QEMU_10 = WORK / "qemu-10/qemu-system-x86_64"  # sees modules of its own; see qemu_backport.sh
 NIC_SCRIPT = Path("/usr/lib/ganeti/kvm-ifup")
 
 # Each generation's Python code and its own test suite.
