@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,10 @@ for _folder in ("var/run/ganeti", "var/lib/ganeti", "var/log/ganeti/kvm", "etc/g
     (_ROOT / _folder).mkdir(parents=True)
 if "ganeti" not in sys.modules:
     sys.path.insert(0, str(paths.GANETI_CODE[GANETI_UNDER_TEST]))
+
+
+# A shell that runs this in the background has SIGINT ignored, and so would every test of Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
