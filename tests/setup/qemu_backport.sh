@@ -4,7 +4,7 @@
 
 SUITE=$RELEASE-backports
 # Its firmware is looked for beside it; that of the installed QEMU's packages fits.
-PACKAGES=(qemu-system-x86 qemu-system-common qemu-system-data qemu-system-modules-spice)
+PACKAGES=(qemu-system-{x86,common,data,modules-opengl,modules-spice})
 FIRMWARE=(/usr/share/seabios /usr/lib/ipxe)
 TARGET=$WORK/qemu-10
 key=$(digest "$SUITE" "${PACKAGES[@]}" "${FIRMWARE[@]}")
@@ -28,6 +28,6 @@ exec unshare --mount -- sh -c 'mount --bind "\$0\$1" "\$1" && shift && exec "\$0
 SCRIPT
 chmod 755 "$unpacked" "$unpacked/qemu-system-x86_64"
 put_in_place "$unpacked" "$TARGET"
-"$TARGET/qemu-system-x86_64" -device help >/dev/null ||
+"$TARGET/qemu-system-x86_64" -device help >/dev/null 2>&1 ||
   die "QEMU 10 does not run here; does it lack a library? (ldd $TARGET/usr/bin/qemu-system-x86_64)"
 mark_done qemu_backport "$key"
