@@ -225,7 +225,8 @@ class Launch:
         except (errors.OpExecError, OSError) as err:
             raise errors.HypervisorError(f"Instance {name} was not started: {err}") from err
         if result.failed:
-            said = result.output.strip() or log.news() or "nothing"
+            # warnings may have gone to the terminal, and the error to the log
+            said = "\n".join(filter(None, (result.output.strip(), log.news()))) or "nothing"
             raise errors.HypervisorError(
                 f"Instance {name} was not started: QEMU {result.fail_reason} and said: {said}"
             )
