@@ -4,7 +4,7 @@
 
 SUITE=$RELEASE-backports
 # Its firmware is looked for beside it; that of the installed QEMU's packages fits.
-PACKAGES=(qemu-system-{x86,common,data,modules-opengl,modules-spice})
+PACKAGES=(qemu-system-{x86,common,data,modules-opengl,modules-spice} qemu-block-extra)
 FIRMWARE=(/usr/share/seabios /usr/lib/ipxe)
 TARGET=$WORK/qemu-10
 key=$(digest "$SUITE" "${PACKAGES[@]}" "${FIRMWARE[@]}")
