@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -30,6 +31,7 @@ class Cluster:
 
     def __init__(self, system: System) -> None:
         self.system = system
+        self.is_initialized = False
         namespaces.mount_area(AREA)
         self._supplies = _supplies(AREA / "supplies")
         shared = AREA / "shared"
@@ -58,12 +60,18 @@ class Cluster:
     def other(self) -> Node:
         return self.nodes[1]
 
+    @property
+    def generation(self) -> str:
+        return self.system.generation
+
     def _wheel(self) -> str:
         (wheel,) = self._supplies.glob("*.whl")
         return wheel.name
 
     def initialize(self, modules: tuple[str, str] = (OURS, OURS)) -> None:
-        """`gnt-cluster init` and `gnt-node add`, each node with the given module."""
+        """`gnt-cluster init` and `gnt-node add`, each node with the given module. Once."""
+        if self.is_initialized:
+            return
         for node, module in zip(self.nodes, modules, strict=True):
             if module == OURS:
                 node.use_ours()
@@ -83,11 +91,37 @@ class Cluster:
             NAME,
         )
         self.gnt("gnt-node", "add", "--no-ssh-key-check", self.other.name)
+        self.is_initialized = True
 
     def gnt(self, *argv: str, timeout: float = 300.0, check: bool = True) -> str:
         """Run one of Ganeti's commands on the master; what it prints, on either output."""
         result = self.master.run(*argv, timeout=timeout, check=check)
         return result.stdout + result.stderr
+
+    def verify(self) -> list[str]:
+        """The errors that `gnt-cluster verify` finds, but for what this machine's kernel lacks."""
+        text = self.gnt("gnt-cluster", "verify", check=False)
+        found = [
+            line for line in text.splitlines() if re.search(r"\b(ERROR|WARNING|Failure)\b", line)
+        ]
+        if not Path("/proc/sysrq-trigger").exists():
+            found = [line for line in found if "/proc/sysrq-trigger" not in line]
+        return found
+
+    def save_logs(self, folder: Path) -> None:
+        """Copy Ganeti's logs out of the nodes."""
+        for node in self.nodes:
+            shutil.copytree(
+                node.path("/var/log/ganeti"), folder / node.short_name, dirs_exist_ok=True
+            )
+
+    def recover(self) -> None:
+        """Start the daemons that a step has ended."""
+        for node in self.nodes:
+            if node.run(
+                "/usr/lib/ganeti/daemon-util", "check", "ganeti-noded", check=False
+            ).returncode:
+                node.daemon("start")
 
     def close(self) -> None:
         for node in self.nodes:
@@ -120,6 +154,9 @@ def _parameters() -> str:
             "vnc_bind_address": "",
             "serial_console": "True",
             "vhost_net": "False",
+            # One pass over the memory: before 9.0, QEMU loses writes of emulated guests in others.
+            "migration_bandwidth": "1000",
+            "migration_downtime": "2000",
         }.items()
     )
 

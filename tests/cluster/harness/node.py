@@ -95,7 +95,11 @@ class Node:
                 raise TimeoutError(f"nothing listens on port {port} of {self.name}")
             time.sleep(0.1)
 
-    # Processes
+    # Instances
+
+    def socket(self, instance: str, kind: str) -> Path:
+        """A control socket of an instance: "serial", "qmp", "monitor" or "kvmd"."""
+        return self.path(f"/run/ganeti/kvm-hypervisor/ctrl/{instance}.{kind}")
 
     def processes(self, pattern: str) -> list[int]:
         """Process ids (inside) of those whose command line matches."""
@@ -112,7 +116,7 @@ class Node:
         return sorted(found)
 
     def qemu(self, instance: str) -> int | None:
-        """The process id (inside) of an instance's QEMU; None if there is none."""
+        """The process id (inside) of an instance's QEMU, also of one that waits for a migration."""
         found = self.processes(rf"qemu-system\S* .*-name {re.escape(instance)}[ ,]")
         return found[0] if found else None
 

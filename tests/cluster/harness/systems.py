@@ -15,19 +15,21 @@ class System:
 
     name: str
     title: str
+    generation: str  # of Ganeti
     root: Path  # the lowest layer
     packages: Path | None = None  # .deb files to install above it
 
 
-DEBIAN_12 = System("debian12", "Debian 12, Ganeti 3.0.2, QEMU 7.2", Path("/"))
+DEBIAN_12 = System("debian12", "Debian 12, Ganeti 3.0.2, QEMU 7.2", "3.0", Path("/"))
 BACKPORTS = System(
     "backports",
     "Debian 12 with Ganeti 3.1 and QEMU 10 from backports",
+    "3.1",
     Path("/"),
     paths.WORK / "cluster/backports",
 )
-DEBIAN_13 = System("debian13", "Debian 13", paths.WORK / "cluster/trixie")
-UNSTABLE = System("unstable", "Debian unstable", paths.WORK / "cluster/sid")
+DEBIAN_13 = System("debian13", "Debian 13", "3.1", paths.WORK / "cluster/trixie")
+UNSTABLE = System("unstable", "Debian unstable", "3.1", paths.WORK / "cluster/sid")
 ALL = {one.name: one for one in (DEBIAN_12, BACKPORTS, DEBIAN_13, UNSTABLE)}
 
 

@@ -1,0 +1,123 @@
+"""The cluster that all steps share, and the record of what became of each step.
+
+CLUSTER_ROW is the system (harness/systems.py), CLUSTER_MODULES the modules of the two nodes ("ours"
+by default), CLUSTER_RESULTS the file that gets the record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.harness import systems
+from cluster.harness.cluster import OURS, Cluster
+from cluster.harness.instance import Instance
+from cluster.harness.namespaces import CommandFailed
+from harness import node as harness_node
+
+_ORDER = ("cluster", "life", "migration", "options", "faults", "many", "mixed")
+_TIMEOUT = 600
+_record: list[dict[str, Any]] = []
+
+
+def modules() -> tuple[str, str]:
+    first, _, second = os.environ.get("CLUSTER_MODULES", OURS).partition(",")
+    return first, second or first
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "core: part of the short run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _ORDER.index(item.path.stem.removeprefix("test_")))
+    for item in items:
+        item.add_marker(pytest.mark.timeout(_TIMEOUT))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.when == "call" or (report.when == "setup" and report.outcome != "passed"):
+        title = (item.function.__doc__ or item.name).strip().splitlines()[0]  # type: ignore[attr-defined]
+        _record.append(
+            {
+                "step": title.rstrip("."),
+                "group": item.path.stem.removeprefix("test_"),
+                "outcome": report.outcome,
+                "seconds": round(report.duration, 1),
+                "figures": [value for name, value in item.user_properties if name == "figure"],
+                "why": _why(call.excinfo.value) if call.excinfo else "",
+            }
+        )
+    return report
+
+
+def _why(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    # A command's last line says what went wrong, an assertion's first.
+    return lines[-1 if isinstance(error, CommandFailed) else 0]
+
+
+def pytest_sessionfinish() -> None:
+    if path := os.environ.get("CLUSTER_RESULTS"):
+        Path(path).write_text(json.dumps(_record, indent=1))
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[Cluster]:
+    """Two nodes that are no cluster yet."""
+    harness_node.require_sandbox()
+    made = Cluster(systems.chosen())
+    yield made
+    if folder := os.environ.get("CLUSTER_LOGS"):
+        made.save_logs(Path(folder))
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def cluster(nodes: Cluster) -> Cluster:
+    nodes.initialize(modules())
+    return nodes
+
+
+@pytest.fixture
+def n1(cluster: Cluster) -> Any:
+    return cluster.master
+
+
+@pytest.fixture
+def n2(cluster: Cluster) -> Any:
+    return cluster.other
+
+
+@pytest.fixture(scope="module")
+def made(cluster: Cluster) -> Iterator[Instance]:
+    """An instance for the steps of a file, made by the first of them."""
+    instance = Instance(cluster, "i1.example.com")
+    yield instance
+    if instance.exists():
+        cluster.recover()
+        instance.gnt("shutdown", "--timeout=0", "--force", check=False)
+        instance.remove()
+
+
+@pytest.fixture
+def guest(made: Instance, cluster: Cluster) -> Instance:
+    """It runs on the first node, whatever became of the step before."""
+    if not made.exists():
+        made.add(cluster.master)
+        made.wait_for_boot()
+    made.ensure_running(cluster.master)
+    return made
+
+
+@pytest.fixture
+def figure(record_property: Any) -> Any:
+    """Writes a measured figure beside the step's seconds."""
+    return lambda text: record_property("figure", text)

@@ -1,0 +1,210 @@
+"""An instance of the cluster: driven by Ganeti's commands, watched on its own serial console."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from harness import guest, migrants, two_nodes
+from harness.console import SerialConsole
+
+from .cluster import Cluster
+from .namespaces import CommandFailed
+from .node import Node
+
+BOOT_TIMEOUT = 120.0
+SEEN_TIMEOUT = 30.0
+MEMORY = 160  # MiB; Ganeti's policy wants at least 128
+LESS_MEMORY = 128
+# The console echoes what is typed: the line itself must not look like a tick.
+_COUNT = (
+    'count() { t=0; while true; do echo "guest"": tick $t"; t=$((t + 1)); sleep 0.05; done; };'
+    " count >/dev/console & counter=$!"
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the guest says of itself: disks in MiB and NICs' MACs by their names in the guest."""
+
+    seconds: int
+    memory: int
+    disks: dict[str, int]
+    nics: dict[str, str]
+
+
+class Instance:
+    """One instance; its name is that of the cluster's /etc/hosts."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+
+    # Ganeti's commands
+
+    def gnt(self, command: str, *options: str, timeout: float = 300.0, check: bool = True) -> str:
+        """`gnt-instance COMMAND OPTIONS NAME`; what it prints."""
+        arguments = ("gnt-instance", command, *options, self.name)
+        return self.cluster.gnt(*arguments, timeout=timeout, check=check)
+
+    def add(
+        self, node: Node, *options: str, template: str = "sharedfile", parameters: str = ""
+    ) -> None:
+        """Create and start it on a node, with one NIC; ``parameters`` as after -H."""
+        disks = () if template == "diskless" else ("--disk=0:size=1G",)
+        self.gnt(
+            "add",
+            f"--disk-template={template}",
+            "--os-type=noop",
+            *disks,
+            f"--node={node.name}",
+            f"--backend-parameters=minmem={LESS_MEMORY},maxmem={MEMORY},vcpus=1",
+            f"--hypervisor-parameters=kvm:{parameters}",
+            "--no-ip-check",
+            "--no-name-check",
+            "--no-wait-for-sync",
+            *options,
+        )
+
+    def modify(self, *options: str) -> str:
+        return self.gnt("modify", *options)
+
+    def hot_modify(self, *options: str) -> str:
+        """Change devices of the running guest; 3.0 has to be asked for that."""
+        hotplug = ("--hotplug",) if self.cluster.generation == "3.0" else ()
+        return self.modify("--force", *hotplug, *options)
+
+    def migrate(self, target: Node, *options: str, check: bool = True) -> str:
+        return self.gnt("migrate", "--force", f"--target-node={target.name}", *options, check=check)
+
+    def field(self, name: str) -> str:
+        options = ("--no-headers", "-o", name)
+        return self.gnt("list", *options).strip()
+
+    def exists(self) -> bool:
+        names = self.cluster.gnt("gnt-instance", "list", "--no-headers", "-o", "name")
+        return self.name in names.split()
+
+    def remove(self) -> None:
+        self.gnt("remove", "--force", "--shutdown-timeout=0")
+
+    # Where it is, and what it does
+
+    @property
+    def node(self) -> Node:
+        """Its primary node, as Ganeti has it."""
+        primary = self.field("pnode")
+        return next(node for node in self.cluster.nodes if node.name == primary)
+
+    @property
+    def pid(self) -> int:
+        """The process id (inside its node) of its QEMU."""
+        pid = self.node.qemu(self.name)
+        if pid is None:
+            raise LookupError(f"{self.name} has no QEMU on {self.node.name}")
+        return pid
+
+    def qemus(self) -> list[str]:
+        """The nodes on which it has a QEMU."""
+        return [node.short_name for node in self.cluster.nodes if node.qemu(self.name)]
+
+    def run_state(self, node: Node | None = None) -> str:
+        """What QEMU itself says, on a monitor that no module uses."""
+        path = (node or self.node).socket(self.name, "kvmd")
+        try:
+            return str(two_nodes.raw_qmp(path, "query-status", {})["status"])
+        except OSError:
+            return "gone"
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Signal its QEMU behind Ganeti's back."""
+        self.node.signal(self.pid, number)
+
+    # What the guest says
+
+    @contextlib.contextmanager
+    def console(self, node: Node | None = None) -> Iterator[SerialConsole]:
+        with SerialConsole((node or self.node).socket(self.name, "serial")) as console:
+            yield console
+
+    def sees(
+        self,
+        wanted: Callable[[Seen], object] = bool,
+        timeout: float = SEEN_TIMEOUT,
+        node: Node | None = None,
+    ) -> Seen:
+        """What the guest says, once that is ``wanted``."""
+        last = None
+        deadline = time.monotonic() + timeout
+        with self.console(node) as console:
+            while True:
+                try:
+                    left = max(0.0, deadline - time.monotonic())
+                    line = console.wait_for(guest.STATUS_LINE.search, left)
+                except TimeoutError as late:
+                    raise TimeoutError(f"waited {timeout:g} s; last: {last or late}") from late
+                last = _parse(line)
+                if wanted(last):
+                    return last
+
+    def wait_for_boot(self) -> Seen:
+        return self.sees(timeout=BOOT_TIMEOUT)
+
+    def start_counting(self) -> None:
+        """From now on the guest prints a tick many times a second."""
+        with self.console() as console:
+            console.send(_COUNT)
+            migrants.next_tick(console)
+
+    def stop_counting(self) -> None:
+        with self.console() as console:
+            console.send("kill $counter")
+
+    def ticks(self, node: Node, timeout: float = 30.0) -> migrants.Ticks:
+        """Writes down the guest's ticks on a node, from the moment QEMU is there."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return migrants.Ticks(node, {"name": self.name})  # type: ignore[arg-type]
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    # Repair, for the next step not to suffer from the last one
+
+    def ensure_running(self, node: Node | None = None) -> None:
+        """Whatever happened: it runs afterwards, on the given node."""
+        with contextlib.suppress(CommandFailed, OSError, LookupError, TimeoutError):
+            status, primary = self.field("status,pnode").split()
+            here = next(one for one in self.cluster.nodes if one.name == primary)
+            if status == "running" and self.run_state(here) == "running" and node in (None, here):
+                self.sees(timeout=10, node=here)
+                return
+        self.cluster.recover()
+        for one in self.cluster.nodes:
+            for pid in one.processes(rf"qemu-system\S* .*-name {re.escape(self.name)}[ ,]"):
+                one.signal(pid, signal.SIGKILL)
+        self.gnt("shutdown", "--timeout=0", "--force", check=False)
+        if node not in (None, self.node):
+            self.gnt("failover", "--force", f"--target-node={node.name}", check=False)
+        self.gnt("start", check=False)
+        self.wait_for_boot()
+
+
+def _parse(line: str) -> Seen:
+    match = guest.STATUS_LINE.search(line)
+    assert match
+    pairs = {
+        kind: [word.split(":", 1) for word in match[kind].split()] for kind in ("disks", "nics")
+    }
+    return Seen(
+        seconds=int(match["seconds"]),
+        memory=int(match["memory"]),
+        disks={name: int(size.removesuffix("MiB")) for name, size in pairs["disks"]},
+        nics=dict(pairs["nics"]),
+    )

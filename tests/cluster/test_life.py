@@ -1,0 +1,236 @@
+"""The life of an instance, as an operator leads it."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from cluster.harness.instance import LESS_MEMORY, MEMORY, Instance
+from harness import migrants
+
+pytestmark = pytest.mark.core
+
+
+def test_add_and_boot(made, n1, figure):
+    """instance add; the guest boots."""
+    made.add(n1)
+    begin = time.monotonic()
+    seen = made.wait_for_boot()
+    figure(f"boot {time.monotonic() - begin:.1f} s after the command")
+    assert seen.disks == {"vda": 1024}
+    assert list(seen.nics) == ["eth0"]
+
+
+def test_list(guest):
+    """list and info of the running instance."""
+    fields = guest.field("status,oper_ram,oper_vcpus,pnode").split()
+    assert fields == ["running", f"{MEMORY}M", "1", "n1.example.com"]
+    assert "State: running" in guest.gnt("info")
+
+
+def test_console_command(guest):
+    """the console command shows the guest's console."""
+    command = guest.gnt("console", "--show-cmd").strip()
+    said = guest.cluster.master.shell(f"timeout 15 {command} </dev/null 2>&1 || true")
+    assert re.search(r"guest: up \d+s", said), said
+
+
+def test_hot_add_disk(guest):
+    """hot-add a disk; the guest sees it."""
+    before = guest.sees()
+    said = guest.hot_modify("--disk=add:size=1G")
+    seen = guest.sees(lambda seen: len(seen.disks) == 2)
+    assert "Could not hotplug" not in said
+    assert seen.disks == {"vda": 1024, "vdb": 1024}
+    assert seen.seconds >= before.seconds
+
+
+def test_hot_remove_disk(guest):
+    """hot-remove the disk; the guest sees it go."""
+    if len(guest.sees().disks) < 2:
+        guest.hot_modify("--disk=add:size=1G")
+        guest.sees(lambda seen: len(seen.disks) == 2)
+    said = guest.hot_modify("--disk=1:remove")
+    assert guest.sees(lambda seen: len(seen.disks) == 1).disks == {"vda": 1024}
+    assert "Could not hotplug" not in said
+
+
+def test_hot_add_nic(guest):
+    """hot-add a NIC; the guest sees it."""
+    before = guest.node.taps()
+    said = guest.hot_modify("--net=add:mac=aa:00:00:10:20:30")
+    seen = guest.sees(lambda seen: len(seen.nics) == 2)
+    assert "Could not hotplug" not in said
+    assert seen.nics["eth1"] == "aa:00:00:10:20:30"
+    assert len(guest.node.taps()) == len(before) + 1
+
+
+def test_hot_modify_nic(guest):
+    """hot-modify the NIC: a new MAC in the guest."""
+    if len(guest.sees().nics) < 2:
+        guest.hot_modify("--net=add:mac=aa:00:00:10:20:30")
+        guest.sees(lambda seen: len(seen.nics) == 2)
+    said = guest.hot_modify("--net=1:modify,mac=aa:00:00:10:20:31")
+    guest.sees(lambda seen: "aa:00:00:10:20:31" in seen.nics.values())
+    assert "Could not hotplug" not in said
+
+
+def test_hot_remove_nic(guest):
+    """hot-remove the NIC; the guest sees it go, and its TAP is gone."""
+    if len(guest.sees().nics) < 2:
+        guest.hot_modify("--net=add:mac=aa:00:00:10:20:30")
+        guest.sees(lambda seen: len(seen.nics) == 2)
+    before = guest.node.taps()
+    said = guest.hot_modify("--net=1:remove")
+    guest.sees(lambda seen: len(seen.nics) == 1)
+    assert "Could not hotplug" not in said
+    assert len(guest.node.taps()) == len(before) - 1
+
+
+def test_balloon(guest):
+    """runtime memory down and up, as the guest and the listing have it."""
+    full = guest.sees().memory
+    guest.modify(f"--runtime-memory={LESS_MEMORY}")
+    less = guest.sees(lambda seen: seen.memory <= full - 20).memory
+    listed = guest.field("oper_ram")
+    guest.modify(f"--runtime-memory={MEMORY}")
+    guest.sees(lambda seen: seen.memory >= less + 20)
+    assert listed == f"{LESS_MEMORY}M"
+
+
+def test_grow_disk(guest):
+    """grow-disk; the guest sees it (3.0: after a reboot)."""
+    size = guest.sees().disks["vda"]
+    guest.cluster.gnt("gnt-instance", "grow-disk", guest.name, "0", "128M")
+    if guest.cluster.generation == "3.0":
+        guest.gnt("reboot", "--type=hard")
+        guest.wait_for_boot()
+    guest.sees(lambda seen: seen.disks["vda"] == size + 128)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard", "full"])
+def test_reboot(guest, kind, figure):
+    """reboot."""
+    old, before = guest.pid, guest.sees().seconds
+    while before < 3:
+        before = guest.sees().seconds
+    begin = time.monotonic()
+    with guest.console() as console:
+        guest.gnt("reboot", f"--type={kind}", "--shutdown-timeout=60")
+        with_button = any("guest: power button" in line for line in _rest(console))
+    figure(f"{kind}: {time.monotonic() - begin:.1f} s")
+    guest.wait_for_boot()
+    assert guest.pid != old
+    assert with_button, "the guest was not asked to shut down"
+
+
+def _rest(console):
+    """What has come on a console whose QEMU has gone."""
+    try:
+        console.wait_for(lambda line: "guest: power button" in line, 5)
+    except (EOFError, TimeoutError):
+        pass
+    return console.lines
+
+
+def test_shutdown(guest, figure):
+    """graceful shutdown, well below its time-out."""
+    begin = time.monotonic()
+    with guest.console() as console:
+        guest.gnt("shutdown", "--timeout=90")
+        seconds = time.monotonic() - begin
+        assert any("guest: power button" in line for line in _rest(console))
+    figure(f"{seconds:.1f} s of 90 s")
+    assert seconds < 60
+    assert guest.field("status") == "ADMIN_down"
+    assert guest.node.taps() == []
+
+
+def test_start(guest):
+    """start after a shutdown."""
+    guest.gnt("shutdown", "--timeout=0", "--force")
+    guest.gnt("start")
+    guest.wait_for_boot()
+    assert guest.field("status") == "running"
+
+
+def test_crash_and_start(guest):
+    """QEMU killed: listed as an error; start brings it back."""
+    guest.kill()
+    migrants.wait_until(lambda: not guest.qemus(), 10, "QEMU's end")
+    assert guest.field("status") == "ERROR_down"
+    guest.gnt("start")
+    guest.wait_for_boot()
+    assert len(guest.node.taps()) == 1
+
+
+def test_crash_and_watcher(guest):
+    """QEMU killed: the watcher brings it back."""
+    guest.kill()
+    migrants.wait_until(lambda: not guest.qemus(), 10, "QEMU's end")
+    guest.cluster.master.run("ganeti-watcher", "--ignore-pause", "--wait-children", timeout=300)
+    guest.wait_for_boot()
+    assert guest.field("status") == "running"
+
+
+def test_failover(guest, n1, n2):
+    """failover to the other node and back."""
+    for target in (n2, n1):
+        guest.gnt("failover", "--force", f"--target-node={target.name}")
+        guest.wait_for_boot()
+        assert guest.qemus() == [target.short_name]
+
+
+def test_rename(guest):
+    """rename, and start under the new name."""
+    old, new = guest.name, "i9.example.com"
+    guest.gnt("shutdown", "--timeout=60")
+    for name in (new, old):
+        guest.cluster.gnt(
+            "gnt-instance", "rename", "--no-ip-check", "--no-name-check", guest.name, name
+        )
+        guest.name = name
+        guest.gnt("start")
+        guest.wait_for_boot()
+        guest.gnt("shutdown", "--timeout=60")
+    assert guest.node.traces(new) == []
+
+
+def test_export_import(guest, n2):
+    """export and import as a new instance."""
+    guest.gnt("shutdown", "--timeout=60")
+    guest.cluster.gnt("gnt-backup", "export", f"--node={n2.name}", "--noshutdown", guest.name)
+    copy = Instance(guest.cluster, "i8.example.com")
+    guest.cluster.gnt(
+        "gnt-backup",
+        "import",
+        f"--src-node={n2.name}",
+        f"--src-dir=/srv/ganeti/export/{guest.name}",
+        "--disk-template=sharedfile",
+        f"--node={n2.name}",
+        "--no-ip-check",
+        "--no-name-check",
+        "--net=0:mac=generate",
+        copy.name,
+    )
+    copy.gnt("start")
+    copy.wait_for_boot()
+    copy.gnt("shutdown", "--timeout=60")
+    copy.remove()
+    assert n2.traces(copy.name) == []
+
+
+def test_verify(guest):
+    """cluster verify with the instance running."""
+    assert guest.cluster.verify() == []
+
+
+def test_remove(guest, n1, n2):
+    """remove while it runs; nothing is left on either node."""
+    guest.gnt("remove", "--force", "--shutdown-timeout=60")
+    for node in (n1, n2):
+        assert node.traces(guest.name) == []
+        assert node.taps() == []
+        assert node.processes("qemu-system") == []
