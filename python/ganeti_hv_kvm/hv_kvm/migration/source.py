@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ganeti import constants, errors, utils
 
@@ -39,23 +40,29 @@ def migrate(guest: MigratingGuest, target: str, live: bool) -> None:
         raise errors.HypervisorError(
             f"Instance {guest.name} does not run: there is nothing to send"
         )
-    hvp = guest.instance.hvparams
     with guest.monitor() as qmp:
         view = ask(qmp)
         _check_can_leave(guest, view)
-        qmp.SetMigrationParameters(
-            hvp[constants.HV_MIGRATION_BANDWIDTH] * _MIB, hvp[constants.HV_MIGRATION_DOWNTIME]
-        )
-        capabilities.set_all(guest.instance, qmp)
-        pause = not live and view.run_state == "running"
-        note.write(guest, view.run_state)
-        try:
-            if pause:
-                qmp.StopGuestEmulation()
-            qmp.StartMigration(target, hvp[constants.HV_MIGRATION_PORT])
-        except errors.HypervisorError:
-            _take_back(guest, pause)
-            raise
+    pause = not live and view.run_state == "running"
+    note.write(guest, view.run_state)
+    try:
+        with guest.monitor() as qmp:
+            _send(guest, qmp, target, pause)
+    except errors.HypervisorError:
+        # over a connection of its own: this one may be broken, and QEMU serves one at a time
+        _take_back(guest, pause)
+        raise
+
+
+def _send(guest: MigratingGuest, qmp: Any, target: str, pause: bool) -> None:
+    hvp = guest.instance.hvparams
+    qmp.SetMigrationParameters(
+        hvp[constants.HV_MIGRATION_BANDWIDTH] * _MIB, hvp[constants.HV_MIGRATION_DOWNTIME]
+    )
+    capabilities.set_all(guest.instance, qmp)
+    if pause:
+        qmp.StopGuestEmulation()
+    qmp.StartMigration(target, hvp[constants.HV_MIGRATION_PORT])
 
 
 def _check_can_leave(guest: MigratingGuest, view: View) -> None:

@@ -85,7 +85,7 @@ def finalize(
     if success:
         _take_over(guest, text, write_runtime)
     else:
-        _give_up(guest, text, clean_up)
+        _give_up(guest, clean_up)
 
 
 def _take_over(guest: MigratingGuest, text: str, write_runtime: Callable[[str, str], None]) -> None:
@@ -109,10 +109,10 @@ def _wait_for_arrival(guest: MigratingGuest) -> AtTarget:
     return action
 
 
-def _give_up(guest: MigratingGuest, text: str, clean_up: Callable[[str], None]) -> None:
+def _give_up(guest: MigratingGuest, clean_up: Callable[[str], None]) -> None:
     action = at_target(guest.look(), False)
     if action is AtTarget.END:
-        action = _last_chance(guest, text)
+        action = _last_chance(guest)
     if action is AtTarget.END:
         _end(guest)
     if action not in (AtTarget.END, AtTarget.CLEAN_UP):
@@ -120,20 +120,16 @@ def _give_up(guest: MigratingGuest, text: str, clean_up: Callable[[str], None]) 
     clean_up(guest.name)
 
 
-def _last_chance(guest: MigratingGuest, text: str) -> AtTarget:
+def _last_chance(guest: MigratingGuest) -> AtTarget:
     """Keep a waiting QEMU from starting the guest, then see whether the guest is just arriving.
 
-    From the stop on nothing can run here, so that ending QEMU never ends a guest that has run.
+    From the stop on nothing can run here, so that ending QEMU never ends a guest that has run. One
+    that arrives now stays paused: its source will hear of the abort, and may let it run there.
     """
     try:
         with guest.monitor() as qmp:
             qmp.StopGuestEmulation()
-            view = _look_until_quiet(qmp)
-            action = at_target(view, False)
-            # it came in just before, or just after the stop, and would run by now
-            if view.run_state == "paused" and info.was_running(guest.instance, text):
-                qmp.ContinueGuestEmulation()
-            return action
+            return at_target(_look_until_quiet(qmp), False)
     except errors.HypervisorError as err:
         logging.warning("QEMU of %s, which waits for its guest: %s", guest.name, err)
         return at_target(guest.look(), False)
@@ -163,7 +159,8 @@ def _explain(guest: MigratingGuest, action: AtTarget) -> str:
         AtTarget.WAIT: f"has not arrived completely within {ARRIVAL:g} s {seen}: nothing was done",
         AtTarget.KEEP: f"is here {seen}: its migration had completed when it was aborted. Process"
         f" {pid} was not ended. Make sure that it does not run on the source, end the stale QEMU"
-        f" there, and run 'gnt-instance migrate --cleanup {guest.name}'",
+        f" there, run 'gnt-instance migrate --cleanup {guest.name}', and continue it if it is"
+        " paused",
         AtTarget.UNKNOWN: f"was not touched: its QEMU (process {pid}) does not say whether the"
         " guest is here. Ask it again, with 'gnt-instance migrate --cleanup"
         f" {guest.name}'",
