@@ -118,6 +118,7 @@ def _load(serialized: str | bytes, upgrade: bool) -> list[Any]:
         loaded = serializer.Load(serialized)
     except ValueError as err:
         raise _damaged(f"it is not JSON ({err})") from err
+    _drop_migration(loaded)
     _check_form(loaded)
     runtime_upgrade.add_disks(loaded)
     if not upgrade:
@@ -126,6 +127,13 @@ def _load(serialized: str | bytes, upgrade: bool) -> list[Any]:
         return runtime_upgrade.upgrade(loaded)
     except KeyError as err:
         raise _damaged(f"it is of an old form, and has no {err}") from err
+
+
+def _drop_migration(loaded: Any) -> None:
+    """Ganeti's own module keeps what ours told it, as a fifth element, when it sent a guest."""
+    whole = len(_ELEMENTS)
+    if isinstance(loaded, list) and len(loaded) > whole and isinstance(loaded[whole], dict):
+        del loaded[whole:]
 
 
 def _check_form(loaded: Any) -> None:

@@ -114,6 +114,14 @@ def test_damage_is_named(damaged: str, problem: str) -> None:
         KVMRuntime.from_serialized(damaged)
 
 
+def test_what_a_migration_added_is_left_out() -> None:
+    added = json.dumps([*json.loads(WHOLE), {"run_state": "running"}])
+    assert (
+        KVMRuntime.from_serialized(added).serialize()
+        == KVMRuntime.from_serialized(WHOLE).serialize()
+    )
+
+
 def test_a_runtime_has_four_elements() -> None:
     with pytest.raises(errors.ProgrammerError, match="4 elements, 3 were given"):
         KVMRuntime([[], [], {}])

@@ -35,13 +35,13 @@ def make(
     Raises:
         errors.HypervisorError: there is no runtime file, or it cannot be read.
     """
-    if reconcile:
-        reconcile()
-    text = read_runtime(guest.name)
     view = guest.look()
     if not view.answers:
-        return text
-    runtime = _load(text)
+        # for the clean-up after a migration that failed
+        return read_runtime(guest.name)
+    if reconcile:
+        reconcile()
+    runtime = _load(read_runtime(guest.name))
     source = getattr(guest.instance, "primary_node", None)
     extra = {_RUN_STATE: view.run_state, _SOURCE: source}
     return _dump([*runtime[:_ELEMENTS], extra])
