@@ -6,6 +6,7 @@ Ganeti 3.0 describes disks to QEMU with ``-drive``; from 3.1 on it does so with 
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ except ImportError:
 
 __all__ = [
     "BLOCKDEV",
+    "DEVELOPMENT",
     "DIALECT",
     "DISCARD_DEFAULT",
     "DRIVE",
@@ -58,6 +60,10 @@ class Dialect:
     """The chroot belongs to the stored command, else it is added at execution."""
     split_extra: Callable[[str], list[str]]
     """Splits the parameter kvm_extra into arguments."""
+    names_threads: bool = False
+    """QEMU's threads get names, where it does not do so by itself."""
+    boot_by_index: bool = False
+    """What to start from is a property of the device (bootindex), else of -boot."""
 
 
 DRIVE = Dialect(
@@ -76,13 +82,18 @@ BLOCKDEV = Dialect(
     split_extra=_words_of_shell,
 )
 
+DEVELOPMENT = dataclasses.replace(BLOCKDEV, names_threads=True, boot_by_index=True)
 
-def detect_dialect(known: Any = constants) -> Dialect:
-    """The dialect of the Ganeti whose ``constants`` module is given.
 
-    Ganeti gave up the value "default" of disk_discard when it moved to -blockdev.
+def detect_dialect(known: Any = constants, paths: Any = pathutils) -> Dialect:
+    """The dialect of the Ganeti whose ``constants`` and ``pathutils`` modules are given.
+
+    Ganeti gave up the value "default" of disk_discard when it moved to -blockdev; the script that
+    undoes what it did for a NIC came after that.
     """
-    return DRIVE if hasattr(known, "HT_DISCARD_DEFAULT") else BLOCKDEV
+    if hasattr(known, "HT_DISCARD_DEFAULT"):
+        return DRIVE
+    return DEVELOPMENT if hasattr(paths, "KVM_NIC_SETUP") else BLOCKDEV
 
 
 DIALECT = detect_dialect()

@@ -10,7 +10,7 @@ from ganeti import constants, errors, utils
 from ganeti_hv_kvm.hv_kvm.compat import Dialect
 from ganeti_hv_kvm.hv_kvm.kvm_utils import DictToQemuStringNotation
 
-from .option import properties
+from .option import Part, properties
 from .request import StartRequest
 
 _CDROM_1 = "cdrom1"
@@ -35,8 +35,13 @@ def boots_from(hvp: Mapping[str, Any], source: str) -> bool:
 
 
 def boot_option(dialect: Dialect, letter: str) -> list[str]:
-    """-boot with QEMU's letter: c disk, d CD-ROM, n network."""
-    return ["-boot", f"{dialect.boot_prefix}{letter}"]
+    """-boot with QEMU's letter: c disk, d CD-ROM, n network; nothing if the device says it."""
+    return [] if dialect.boot_by_index else ["-boot", f"{dialect.boot_prefix}{letter}"]
+
+
+def boot_index(dialect: Dialect, boots: bool, index: int = 1) -> Part:
+    """The property of a device that the guest starts from, in a dialect that has it there."""
+    return ("bootindex", index) if dialect.boot_by_index and boots else None
 
 
 def network(request: StartRequest) -> list[str]:
@@ -73,8 +78,7 @@ def _images(hvp: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _cdrom_model(request: StartRequest, node: str) -> str:
     hvp = request.hvp
-    first_boots = node == _CDROM_1 and boots_from(hvp, constants.HT_BO_CDROM)
-    if first_boots and not request.dialect.blockdev:
+    if _boots_from_cdrom(request, node) and not request.dialect.blockdev:
         return str(constants.HT_DISK_IDE)
     return str(hvp[constants.HV_KVM_CDROM_DISK_TYPE] or hvp[constants.HV_DISK_TYPE])
 
@@ -87,20 +91,25 @@ def has_scsi_cdrom(request: StartRequest) -> bool:
     return any(model in constants.HT_SCSI_DEVICE_TYPES for model in models)
 
 
+def _boots_from_cdrom(request: StartRequest, node: str) -> bool:
+    return node == _CDROM_1 and boots_from(request.hvp, constants.HT_BO_CDROM)
+
+
 def _cdrom_device(request: StartRequest, driver: str, node: str) -> list[str]:
     target = None
+    index = boot_index(request.dialect, _boots_from_cdrom(request, node))
     among_disks = request.hvp[constants.HV_DISK_TYPE] in constants.HT_SCSI_DEVICE_TYPES
     if driver == "scsi-cd" and among_disks:
         lsi = request.hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE] == constants.HT_SCSI_CONTROLLER_LSI
         target = ("scsi-id", (_LSI_TARGETS if lsi else _SCSI_TARGETS)[node])
-    return ["-device", properties(driver, ("drive", node), target)]
+    return ["-device", properties(driver, ("drive", node), target, index)]
 
 
 def _cdrom_drive(request: StartRequest, node: str, image: str) -> list[str]:
     model = _cdrom_model(request, node)
     scsi = model in constants.HT_SCSI_DEVICE_TYPES
     virtio = model == constants.HT_DISK_PARAVIRTUAL
-    boots = node == _CDROM_1 and boots_from(request.hvp, constants.HT_BO_CDROM)
+    boots = _boots_from_cdrom(request, node)
     drive = properties(
         ("file", image),
         ("media", "cdrom"),
@@ -144,7 +153,7 @@ def cdroms(request: StartRequest) -> list[str]:
     describe = _cdrom_blockdev if request.dialect.blockdev else _cdrom_drive
     arguments: list[str] = []
     for node, image in _images(request.hvp):
-        if node == _CDROM_1 and boots_from(request.hvp, constants.HT_BO_CDROM):
+        if _boots_from_cdrom(request, node):
             arguments += boot_option(request.dialect, "d")
         arguments += describe(request, node, image)
     return arguments
@@ -156,14 +165,15 @@ def floppy(request: StartRequest) -> list[str]:
     if not image:
         return []
     boots = boots_from(request.hvp, constants.HT_BO_FLOPPY)
-    first = ["-boot", "a"] if boots else []
+    index = boot_index(request.dialect, boots)
+    first = ["-boot", "a"] if boots and not index else []
     if request.dialect.blockdev:
         file = {"driver": "file", "filename": image}
         block = {"driver": "raw", "node-name": _FLOPPY, "file": file}
         return [
             *first,
             *("-blockdev", DictToQemuStringNotation(block)),
-            *("-device", properties("floppy", ("drive", _FLOPPY))),
+            *("-device", properties("floppy", ("drive", _FLOPPY), index)),
         ]
     drive = properties(
         ("file", image),

@@ -7,10 +7,15 @@ from ganeti import constants
 from .option import properties
 from .request import StartRequest
 
+# From this version on QEMU names its threads by itself, and refuses to be told.
+_NAMES_ITS_THREADS = 11
+
 
 def name(request: StartRequest) -> list[str]:
     """-name: the instance's name, by which Ganeti recognises the process."""
-    return ["-name", request.instance.name]
+    named = request.dialect.names_threads and request.facts.version[1] < _NAMES_ITS_THREADS
+    threads = ("debug-threads", "on") if named else None
+    return ["-name", properties(request.instance.name, threads)]
 
 
 def memory(request: StartRequest) -> list[str]:

@@ -10,7 +10,8 @@ from ganeti import constants, errors, netutils
 from ganeti_hv_kvm.hv_kvm.devices import device_string
 from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
 
-from .option import properties
+from .boot import boot_index, boots_from
+from .option import Part, properties
 from .request import AttachedNic, Completion
 
 Features = dict[str, Any]
@@ -59,7 +60,9 @@ def _fds(key: str, fds: Sequence[int]) -> str | None:
     return f"{key}{'s' if len(fds) > 1 else ''}={':'.join(map(str, fds))}"
 
 
-def _netdev(attached: AttachedNic, seq: int, model: str, extras: tuple[str, str]) -> list[str]:
+def _netdev(
+    attached: AttachedNic, seq: int, model: str, extras: tuple[str, str], index: Part
+) -> list[str]:
     nic = attached.nic
     placed = bool(nic.hvinfo) and "id" in nic.hvinfo
     backend = nic.hvinfo["id"] if placed else f"netdev{seq}"
@@ -71,7 +74,7 @@ def _netdev(attached: AttachedNic, seq: int, model: str, extras: tuple[str, str]
         _fds("fd", attached.tap_fds) or "fd=",
         _fds("vhostfd", attached.vhost_fds),
     )
-    card = properties(device, ("netdev", backend), ("mac", nic.mac))
+    card = properties(device, ("netdev", backend), ("mac", nic.mac), index)
     return ["-netdev", tap + tap_extra, "-device", card + nic_extra]
 
 
@@ -90,10 +93,12 @@ def cards(completion: Completion, _command: Sequence[str]) -> list[str]:
     features, *extras = device_features(completion.hvp, completion.facts)
     model = features["driver"]
     with_netdev = completion.facts.has_switch("-netdev")
+    boots = boots_from(completion.hvp, constants.HT_BO_NETWORK)
     arguments: list[str] = []
     for seq, attached in enumerate(completion.nics):
         if with_netdev:
-            arguments += _netdev(attached, seq, model, (extras[0], extras[1]))
+            index = boot_index(completion.dialect, boots, seq + 1)
+            arguments += _netdev(attached, seq, model, (extras[0], extras[1]), index)
         else:
             arguments += _net(attached, seq, model)
     return arguments

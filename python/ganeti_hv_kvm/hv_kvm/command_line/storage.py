@@ -17,7 +17,7 @@ from ganeti_hv_kvm.hv_kvm.kvm_utils import (
     TranslateBoolToOnOff,
 )
 
-from .boot import boot_option, boots_from
+from .boot import boot_index, boot_option, boots_from
 from .option import Part, properties
 from .request import Completion
 
@@ -87,18 +87,19 @@ def _blockdev_driver(completion: Completion) -> str:
     return driver
 
 
-def _blockdev(completion: Completion, disk: Any, target: str) -> list[str]:
+def _blockdev(completion: Completion, disk: Any, target: str, boot: bool) -> list[str]:
     hvp, node = completion.hvp, _node_name(disk)
     writeback, _, _ = GetCacheSettings(hvp[constants.HV_DISK_CACHE], disk.dev_type)
     model = hvp[constants.HV_DISK_TYPE]
     device = "ide-hd" if model == constants.HT_DISK_IDE else device_string(disk.hvinfo)
     cache = None if model in _PASSTHROUGH else ("write-cache", TranslateBoolToOnOff(writeback))
+    index = boot_index(completion.dialect, boot)
     block = block_node(target, disk, hvp, node)
     if completion.facts.has_auto_read_only:
         # QEMU 4.0 reopens files when that changes, as another user, and a migration then fails.
         block["auto-read-only"] = False
     return [
-        *("-device", properties(device, ("drive", node), cache)),
+        *("-device", properties(device, ("drive", node), cache, index)),
         *("-blockdev", DictToQemuStringNotation(block)),
     ]
 
@@ -146,7 +147,7 @@ def disks(completion: Completion, _command: Sequence[str]) -> list[str]:
             arguments += boot_option(dialect, "c")
         target = drive_uri(disk, link, uri)
         if dialect.blockdev:
-            arguments += _blockdev(completion, disk, target)
+            arguments += _blockdev(completion, disk, target, boot)
         else:
             arguments += _drive(completion, disk, target, boot)
     return arguments
