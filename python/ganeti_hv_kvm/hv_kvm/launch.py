@@ -11,6 +11,7 @@ import os
 import pwd
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ganeti import constants, errors, objects, ssconf, uidpool, utils
@@ -21,6 +22,7 @@ from . import (
     instance_files,
     instance_process,
     memory,
+    nic_scripts,
     nics,
     plan,
     user_shutdown,
@@ -117,13 +119,14 @@ class Launch:
                 save_runtime()
             self._make_chroot()
             uid = self._take_uid()
-            with self._taps() as host_nics:
+            with self._taps(undo) as host_nics:
                 command = self._command(host_nics, uid)
                 undo.add("QEMU", self._kill)
                 self._run_qemu(command, host_nics)
                 if wants_kvmd:
                     user_shutdown.show_again(self.files.kvmd)
                 nics.write_files(host_nics, self.files)
+                nic_scripts.remember(self.instance, self.files)
             if uid:
                 uid.Unlock()
             self._set_passwords(passwords)
@@ -170,13 +173,17 @@ class Launch:
             utils.EnsureDirs([(self.files.chroot, constants.SECURE_DIR_MODE)])
 
     @contextlib.contextmanager
-    def _taps(self) -> Iterator[list[HostNic]]:
+    def _taps(self, undo: Undo) -> Iterator[list[HostNic]]:
         """Open and configure the TAP devices; ours are closed at the end, QEMU's stay."""
         features, _, _ = command_line.device_features(self._up_hvp(), self.facts)
         host_nics = nics.open_taps(self.runtime[1], features, self.hooks.open_tap)
         try:
             for seq, host in enumerate(host_nics):
                 if not (self.incoming and nics.waits_for_migration(host.nic)):
+                    undo.add(
+                        f"NIC {seq}",
+                        partial(nic_scripts.undo, self.instance, seq, host.nic, host.tap),
+                    )
                     self.hooks.configure_nic(self.instance, seq, host.nic, host.tap)
             yield host_nics
         finally:

@@ -15,7 +15,14 @@ from typing import Any
 
 from ganeti import constants, errors
 
-from . import instance_files, instance_process, qemu_binary, run_state, shutdown
+from . import (
+    instance_files,
+    instance_process,
+    nic_scripts,
+    qemu_binary,
+    run_state,
+    shutdown,
+)
 from .instance_files import InstanceFiles
 from .launch import Hooks, Launch
 from .shutdown import PidAlive
@@ -78,6 +85,7 @@ def reboot(
         ) from err
     _end(launch, pid_alive, shutdown_limit() if limit is None else limit)
     try:
+        nic_scripts.undo_all(files)
         instance_files.remove_all(files)
         launch.run(lambda: save_runtime(instance, runtime))
     except errors.GenericError as err:

@@ -10,7 +10,7 @@ from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm import errors as own_errors
 
-from . import instance_files, instance_process
+from . import instance_files, instance_process, nic_scripts
 from .instance_files import InstanceFiles
 
 #: (pid file, process id, is it the instance's QEMU and alive)
@@ -26,6 +26,7 @@ def power_off(files: InstanceFiles, pid_alive: PidAlive) -> None:
     _, pid, _ = pid_alive
     if pid > 0:
         instance_process.kill(pid, files.name)
+    nic_scripts.undo_all(files)
     clear_user_shutdown(files)
 
 
@@ -82,6 +83,7 @@ def clean_up(files: InstanceFiles, pid_alive: PidAlive) -> None:
         raise errors.HypervisorError(
             f"Instance {files.name} still runs (process {pid}): nothing was cleaned up"
         )
+    nic_scripts.undo_all(files)
     instance_files.remove_all(files)
     clear_user_shutdown(files)
 
