@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Any
 
 COMMAND, REPLY, EVENT = "command", "reply", "event"
+ANY = "*"
 
 _MAX_FDS = 64
 _CHUNK = 1 << 16
@@ -135,7 +136,7 @@ class Proxy:
     ) -> Fault:
         """Plans a fault for the next ``times`` messages; ``hits`` of what it returns counts them.
 
-        A reply goes by the name of its command.
+        A reply goes by the name of its command; ``ANY`` is every name.
         """
         fault = Fault(kind, name, action, times, matching)
         with self.lock:
@@ -164,9 +165,9 @@ class Proxy:
         """The planned fault that this message meets; it counts as met."""
         with self.lock:
             for fault in self._faults:
-                if (fault.kind, fault.name) == (kind, name) and fault.hits < fault.times:
-                    if not fault.matching(message):
-                        continue
+                if fault.kind != kind or fault.name not in (name, ANY):
+                    continue
+                if fault.hits < fault.times and fault.matching(message):
                     fault.hits += 1
                     return fault.action
         return None

@@ -93,9 +93,11 @@ def _clear_remains(guest: Guest, plug: Plug) -> None:
 def _place(guest: Guest, runtime: KVMRuntime, plug: Plug, model: str) -> dict[str, Any]:
     """Find a place on the bus that is free by the runtime file and in QEMU."""
     slots = devices.bus_slots(guest.hvp(runtime), runtime.data)
+    pci = slots[devices.PCI_BUS]
     with guest.monitor() as qmp:
         for found in qmp.execute_qmp("query-pci")[0]["devices"]:
-            slots[devices.PCI_BUS][found["slot"]] = True
+            if found["slot"] < len(pci):
+                pci[found["slot"]] = True
     return devices.device_info(plug.dev_type, plug.devid, model, slots)
 
 

@@ -1,0 +1,133 @@
+"""A real guest to plug devices into, and everything by which a leftover would show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ganeti_hv_kvm import _native
+from harness import guest, instance, leftovers
+from harness.console import SerialConsole
+
+NAME = "web1.example.com"
+BOOT_TIMEOUT = 90.0
+SEEN_TIMEOUT = 20.0
+
+DISK, NIC = "disk", "nic"
+
+
+@dataclass
+class Running:
+    """A guest that was started with one disk and one NIC."""
+
+    hypervisor: Any
+    made: Any
+    folder: Path
+    disks: Sequence[Any]
+    console: SerialConsole = field(init=False)
+
+    def start(self, *, paused: bool = False) -> None:
+        self.hypervisor.StartInstance(self.made, list(self.disks), paused)
+        self.console = SerialConsole(self.hypervisor._InstanceSerial(NAME))
+        if not paused:
+            self.console.wait_for(guest.STATUS_LINE.search, BOOT_TIMEOUT)
+
+    def stop(self) -> None:
+        self.console.close()
+        self.hypervisor.StopInstance(self.made, force=True)
+        self.hypervisor.CleanupInstance(NAME)
+
+    # What Ganeti asks for
+
+    def add_disk(self, index: int = 1, disk: Any = None) -> Any:
+        """Adds a disk of 16 MiB and gives it, as (``objects.Disk``, path, None)."""
+        disk = disk or instance.disk(self.folder, index)
+        self.hypervisor.HotAddDevice(self.made, DISK, disk[0], disk[1:], index)
+        return disk
+
+    def remove_disk(self, disk: Any, index: int = 1) -> dict[str, Any]:
+        return self.hypervisor.HotDelDevice(self.made, DISK, disk[0], None, index)
+
+    def add_nic(self, index: int = 1, nic: Any = None) -> Any:
+        nic = nic or instance.nic(index)
+        self.hypervisor.HotAddDevice(self.made, NIC, nic, None, index)
+        return nic
+
+    def remove_nic(self, nic: Any, index: int = 1) -> dict[str, Any]:
+        return self.hypervisor.HotDelDevice(self.made, NIC, nic, None, index)
+
+    def modify_nic(self, nic: Any, index: int = 1) -> None:
+        self.hypervisor.HotModDevice(self.made, NIC, nic, None, index)
+
+    # What can be seen
+
+    def sees(self, wanted: Callable[[str, str], object]) -> None:
+        """Returns when the guest says so of its disks and NICs; TimeoutError if it does not."""
+
+        def is_wanted(line: str) -> object:
+            found = guest.STATUS_LINE.search(line)
+            return found and wanted(found["disks"], found["nics"])
+
+        self.console.wait_for(is_wanted, SEEN_TIMEOUT)
+
+    @property
+    def qmp(self) -> Path:
+        return Path(self.hypervisor._InstanceQmpMonitor(NAME))
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """A command for QEMU, by its second monitor."""
+        with _native.QmpConnection(self.qmp.with_suffix(".kvmd")) as qmp:
+            return qmp.execute_qmp(command, arguments)
+
+    def state(self) -> dict[str, Any]:
+        """All that an operation may change, in QEMU and on the node; equal if nothing did."""
+        pid = self.hypervisor.GetInstanceInfo(NAME)[1]
+        devices = sorted(self._devices())
+        nodes = [node["node-name"] for node in self.ask("query-named-block-nodes")]
+        snapshot = leftovers.take(Path(self.hypervisor._ROOT_DIR))
+        return {
+            "devices": devices,
+            "drives": sorted(drive["device"] for drive in self.ask("query-block")),
+            "nodes": (len(nodes), sorted(node for node in nodes if not node.startswith("#"))),
+            "fdsets": [fdset for fdset in self.ask("query-fdsets") if fdset["fds"]],
+            "netdevs": self._netdevs(),
+            "open in QEMU": sorted(_open_files(pid)),
+            "interfaces": snapshot.interfaces,
+            "our open files": snapshot.descriptors,
+            "files": snapshot.files,
+            "runtime": self.hypervisor._ReadKVMRuntime(NAME),
+        }
+
+    def _devices(self) -> list[str]:
+        found = []
+        for child in self.ask("qom-list", path="/machine/peripheral"):
+            if not child["type"].startswith("child<"):
+                continue
+            text = child["name"]
+            if child["name"].startswith("nic-"):
+                path = f"/machine/peripheral/{child['name']}"
+                text += f" {self.ask('qom-get', path=path, property='mac')}"
+            found.append(text)
+        return found
+
+    def _netdevs(self) -> list[str]:
+        arguments = {"command-line": "info network"}
+        with _native.QmpConnection(self.qmp.with_suffix(".kvmd")) as qmp:
+            text = qmp.execute_qmp("human-monitor-command", arguments)
+        return sorted(line.split(",fd=")[0] for line in text.splitlines())
+
+
+def _open_files(pid: int) -> list[str]:
+    """QEMU's disk images and TAPs: what it holds open, as often as it does."""
+    found = []
+    for entry in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{entry}")
+        except FileNotFoundError:  # closed meanwhile
+            continue
+        if target.startswith("/") and not target.startswith(("/dev/null", "/memfd")):
+            found.append(target)
+    return found
