@@ -1,6 +1,6 @@
 """Every test: the helpers are importable, and no Ganeti path is the machine's own.
 
-GANETI_UNDER_TEST (3.0 by default, or 3.1) chooses the Ganeti that tests in this process import.
+GANETI_UNDER_TEST (3.0 by default, 3.1 or dev) chooses the Ganeti that tests in this process import.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import node, paths
+from harness import node, upstream
 
 GANETI_UNDER_TEST = os.environ.get("GANETI_UNDER_TEST", "3.0")
 _ROOT = Path(tempfile.mkdtemp(prefix="gnt-", dir="/tmp")) / node.HOST_NAME
@@ -22,8 +22,9 @@ _ROOT = Path(tempfile.mkdtemp(prefix="gnt-", dir="/tmp")) / node.HOST_NAME
 os.environ.update(GANETI_ROOTDIR=str(_ROOT), GANETI_HOSTNAME=node.HOST_NAME)
 for _folder in ("var/run/ganeti", "var/lib/ganeti", "var/log/ganeti/kvm", "etc/ganeti"):
     (_ROOT / _folder).mkdir(parents=True)
+_CODE = upstream.code(GANETI_UNDER_TEST, _ROOT.parent)
 if "ganeti" not in sys.modules:
-    sys.path.insert(0, str(paths.GANETI_CODE[GANETI_UNDER_TEST]))
+    sys.path.insert(0, str(_CODE))
 
 
 # A shell that runs this in the background has SIGINT ignored, and so would every test of Ctrl-C.
@@ -31,7 +32,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
-    return f"Ganeti under test: {paths.GANETI_CODE[GANETI_UNDER_TEST]}"
+    return f"Ganeti under test: {_CODE}"
 
 
 def pytest_unconfigure() -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import paths
+from . import upstream
 
 HOST_NAME = "node"
 BRIDGE = "br0"
@@ -69,7 +69,7 @@ class Node:
 
 
 def make_node(generation: str, module: str) -> Node:
-    """Makes this process a Ganeti node of ``generation`` ("3.0", "3.1") with ``module``.
+    """Makes this process a Ganeti node of ``generation`` ("3.0", "3.1", "dev") with ``module``.
 
     Raises RuntimeError if Ganeti was imported already, or if not the wanted module answers.
     """
@@ -87,7 +87,7 @@ def find_node(generation: str, module: str) -> Node:
     for folder in ("var/run/ganeti", "var/lib/ganeti", "var/log/ganeti/kvm", "etc/ganeti"):
         (root / folder).mkdir(parents=True)
     os.environ.update(GANETI_ROOTDIR=str(root), GANETI_HOSTNAME=HOST_NAME)
-    sys.path.insert(0, str(paths.GANETI_CODE[generation]))
+    sys.path.insert(0, str(upstream.code(generation, root.parent)))
     origin = Path(str(importlib.import_module("ganeti.hypervisor.hv_kvm").__file__))
     if ("ganeti_hv_kvm" in origin.parts) != (module == OURS):
         shutil.rmtree(root.parent)
