@@ -16,7 +16,7 @@ from harness import node
 from oracle import judge
 
 _AT_ONCE = 3
-_FILES = ("wire", "start", "life", "running")
+_FILES = ("wire", "start", "life", "running", "migration")
 Verdict = Callable[[Callable[..., Any], str, str], str]
 
 
