@@ -16,6 +16,7 @@ __all__ = [
     "TUNGETFEATURES",
     "TUNGETIFF",
     "TUNSETIFF",
+    "FleetAnswer",
     "OpenTap",
     "QmpConnection",
     "QmpEvent",
@@ -26,6 +27,7 @@ __all__ = [
     "_ProbeTapMqVirtioNet",
     "_ProbeTapVnetHdr",
     "__version__",
+    "query_fleet",
 ]
 
 __version__: Final[str]
@@ -174,3 +176,23 @@ class QmpConnection:
         *,
         device: str | None = None,
     ) -> QmpEvent | None: ...
+
+@final
+class FleetAnswer:
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def peer_pid(self) -> int | None: ...
+    @property
+    def replies(self) -> list[Any]: ...
+    @property
+    def error(self) -> BaseException | None: ...
+
+def query_fleet(
+    paths: Sequence[str | os.PathLike[str]],
+    commands: Collection[str | tuple[str, Mapping[str, Any] | None]],
+    *,
+    timeout: float | None = None,
+    pids: Sequence[int | None] | None = None,
+    max_message_size: int | None = None,
+) -> list[FleetAnswer]: ...

@@ -5,6 +5,7 @@
 
 mod errors;
 mod event;
+mod fleet;
 mod json;
 mod message;
 mod qmp;
@@ -19,6 +20,8 @@ use pyo3::prelude::*;
 mod native {
     #[pymodule_export]
     use super::event::QmpEvent;
+    #[pymodule_export]
+    use super::fleet::{FleetAnswer, query_fleet};
     #[pymodule_export]
     use super::message::QmpMessage;
     #[pymodule_export]

@@ -340,7 +340,7 @@ impl QmpConnection {
 }
 
 /// A command's arguments as JSON text; None if there are none.
-fn write_arguments(
+pub(super) fn write_arguments(
     py: Python<'_>,
     command: &str,
     arguments: Option<&Bound<'_, PyAny>>,
@@ -361,7 +361,8 @@ fn write_arguments(
     Ok(Some(text.to_cow()?.into_owned()))
 }
 
-fn read_return<'py>(py: Python<'py>, reply: &Message) -> PyResult<Bound<'py, PyAny>> {
+/// The value of a reply.
+pub(super) fn read_return<'py>(py: Python<'py>, reply: &Message) -> PyResult<Bound<'py, PyAny>> {
     match reply.payload() {
         Some(text) => json::loads(py, text),
         None => Ok(py.None().into_bound(py)),

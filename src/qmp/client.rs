@@ -14,7 +14,7 @@ use super::{peer, secrets};
 use crate::errno;
 
 /// Leaves QEMU's negotiation mode.
-const CAPABILITIES: &str = "qmp_capabilities";
+pub(super) const CAPABILITIES: &str = "qmp_capabilities";
 /// Lists the commands that this QEMU knows.
 const QUERY_COMMANDS: &str = "query-commands";
 
@@ -182,20 +182,7 @@ impl Client {
     }
 
     fn accept(&self, reply: Message, command: &str, arguments: Option<&str>) -> Result<Message> {
-        let Kind::Reply {
-            body: Body::Error { class, desc },
-            ..
-        } = &reply.kind
-        else {
-            return Ok(reply);
-        };
-        let mut hidden = secrets::find(arguments);
-        hidden.extend_from_slice(&self.secrets);
-        Err(self.error(ErrorKind::Refused {
-            command: command.to_owned(),
-            class: secrets::scrub(class, &hidden),
-            desc: secrets::scrub(desc, &hidden),
-        }))
+        accept(reply, command, arguments, &self.secrets).map_err(|kind| self.error(kind))
     }
 
     fn wait_for(&mut self, wanted: &Want<'_>, doing: &str, wait: &Wait<'_>) -> Result<Message> {
@@ -306,7 +293,30 @@ impl Client {
     }
 }
 
-fn at(path: &Path, kind: ErrorKind) -> QmpError {
+/// A reply that says no, as the error it is; `hidden` are secrets besides those in `arguments`.
+pub(super) fn accept(
+    reply: Message,
+    command: &str,
+    arguments: Option<&str>,
+    hidden: &[String],
+) -> std::result::Result<Message, ErrorKind> {
+    let Kind::Reply {
+        body: Body::Error { class, desc },
+        ..
+    } = &reply.kind
+    else {
+        return Ok(reply);
+    };
+    let mut secrets = secrets::find(arguments);
+    secrets.extend_from_slice(hidden);
+    Err(ErrorKind::Refused {
+        command: command.to_owned(),
+        class: secrets::scrub(class, &secrets),
+        desc: secrets::scrub(desc, &secrets),
+    })
+}
+
+pub(super) fn at(path: &Path, kind: ErrorKind) -> QmpError {
     QmpError {
         path: path.display().to_string(),
         kind,
@@ -362,7 +372,7 @@ fn is_callers(errno: Errno, fds: &[RawFd]) -> bool {
     !fds.is_empty() && blames.contains(&errno)
 }
 
-fn why_not_connected(path: &Path, errno: Errno) -> String {
+pub(super) fn why_not_connected(path: &Path, errno: Errno) -> String {
     use std::os::unix::fs::FileTypeExt;
     let is_socket = std::fs::metadata(path).map(|meta| meta.file_type().is_socket());
     match errno {

@@ -307,19 +307,22 @@ fn check_depth(text: &str) -> Result<(), BadMessage> {
     Ok(())
 }
 
-/// A command's line, with its id, ready to send.
+/// A command's line, ready to send.
 ///
-/// Not one byte more than needed: QEMU reads commands byte by byte, some microseconds each.
+/// Not one byte more than needed: QEMU reads commands byte by byte, two microseconds each.
 #[must_use]
-pub fn command_line(command: &str, arguments: Option<&str>, id: &str) -> String {
-    let command = quote(command);
-    let id = quote(id);
-    match arguments {
-        Some(arguments) => {
-            format!("{{\"execute\":{command},\"arguments\":{arguments},\"id\":{id}}}\n")
-        }
-        None => format!("{{\"execute\":{command},\"id\":{id}}}\n"),
+pub fn command_line(command: &str, arguments: Option<&str>, id: Option<&str>) -> String {
+    let mut line = format!("{{\"execute\":{}", quote(command));
+    if let Some(arguments) = arguments {
+        line.push_str(",\"arguments\":");
+        line.push_str(arguments);
     }
+    if let Some(id) = id {
+        line.push_str(",\"id\":");
+        line.push_str(&quote(id));
+    }
+    line.push_str("}\n");
+    line
 }
 
 /// A command that somebody else wrote.

@@ -2,13 +2,14 @@
 //!
 //! From below: [`codec`] cuts bytes into lines, [`message`] takes them apart, [`session`] knows
 //! whose reply it is, [`transport`] owns the socket, [`client`] joins the two, and
-//! [`connection`] lets threads take turns.
+//! [`connection`] lets threads take turns. [`fleet`] asks many monitors at once.
 
 pub mod client;
 pub mod codec;
 pub mod connection;
 pub mod deadline;
 pub mod error;
+pub mod fleet;
 pub mod message;
 pub mod peer;
 mod secrets;

@@ -118,7 +118,7 @@ impl Session {
     /// The bytes of a new command, and what to wait for its reply with.
     pub fn begin(&mut self, command: &str, arguments: Option<&str>) -> (Ticket, Vec<u8>) {
         let id = self.next_id();
-        let line = message::command_line(command, arguments, &id);
+        let line = message::command_line(command, arguments, Some(&id));
         (self.expect(message::quote(&id)), line.into_bytes())
     }
 
@@ -325,7 +325,7 @@ fn same(ours: &str, theirs: &str) -> bool {
 /// QEMU gives the reply to a slow command to whoever is connected when it is ready, so an id must
 /// not come again in another connection, nor in another process, forked or not. It is short
 /// because QEMU takes some microseconds for each byte of a command.
-fn label() -> String {
+pub(super) fn label() -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut rest = random();
     let digits = std::iter::repeat_with(|| {

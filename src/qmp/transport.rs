@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -154,14 +154,7 @@ impl Transport {
     /// [`Ended::TimedOut`] also if the monitor's queue of waiting clients stays full: a plain
     /// connect would hang there, and one that does not block would fail at once with EAGAIN.
     pub fn connect(path: &Path, wait: &Wait<'_>) -> Result<Self, Ended> {
-        let address = UnixAddr::new(path).map_err(Ended::Failed)?;
-        let fd = socket(
-            AddressFamily::Unix,
-            SockType::Stream,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )
-        .map_err(Ended::Failed)?;
+        let (fd, address) = unconnected(path, SockFlag::empty()).map_err(Ended::Failed)?;
         loop {
             let slice = wait
                 .deadline
@@ -177,16 +170,34 @@ impl Transport {
             }
         }
         fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(Ended::Failed)?;
+        Ok(Self::connected(fd, path))
+    }
+
+    /// Connects to the socket at `path`, if that can be done without waiting: None if the
+    /// monitor's queue of waiting clients is full.
+    ///
+    /// # Errors
+    /// The errno of what failed.
+    pub fn try_connect(path: &Path) -> Result<Option<Self>, Errno> {
+        let (fd, address) = unconnected(path, SockFlag::SOCK_NONBLOCK)?;
+        match connect(fd.as_raw_fd(), &address) {
+            Ok(()) => Ok(Some(Self::connected(fd, path))),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn connected(fd: OwnedFd, path: &Path) -> Self {
         let peer_pid = getsockopt(&fd, sockopt::PeerCredentials)
             .ok()
             .map(|peer| peer.pid())
             .filter(|pid| *pid > 0);
-        Ok(Self {
+        Self {
             fd,
             path: path.to_owned(),
             peer_pid,
             chunk: Vec::new(),
-        })
+        }
     }
 
     /// The path of the socket.
@@ -246,4 +257,17 @@ impl Transport {
             result => result,
         }
     }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn unconnected(path: &Path, flags: SockFlag) -> Result<(OwnedFd, UnixAddr), Errno> {
+    let address = UnixAddr::new(path)?;
+    let flags = flags | SockFlag::SOCK_CLOEXEC;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    Ok((fd, address))
 }

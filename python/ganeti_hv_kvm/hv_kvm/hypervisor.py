@@ -18,12 +18,11 @@ from ganeti.hypervisor import hv_base
 from . import (
     affinity,
     assessment,
-    compat,
     console,
-    instance_process,
     inventory,
     launch,
     memory,
+    nic_scripts,
     plan,
     qemu_binary,
     reboot,
@@ -175,9 +174,11 @@ class KVMHypervisor(
         memory.balloon(self._Files(instance.name), mem, _namespace().QmpConnection)
 
     @staticmethod
-    def _ConfigureNIC(instance: Any, seq: int, nic: Any, tap: str) -> None:
+    def _ConfigureNIC(
+        instance: Any, seq: int, nic: Any, tap: str, extra_env: dict[str, str] | None = None
+    ) -> None:
         """Run the node's network script for a NIC and its TAP device."""
-        hv_base.ConfigureNIC([compat.NIC_SETUP_SCRIPT, tap], instance, seq, nic, tap)
+        nic_scripts.set_up(instance, seq, nic, tap, extra_env)
 
     def _ExecuteCpuAffinity(self, instance: Any, cpu_mask: str) -> None:
         """Pin the running guest. 3.0 gives the instance's name here, 3.1 the instance."""
@@ -230,21 +231,12 @@ class KVMHypervisor(
         self, instance_name: str, hvparams: Any = None
     ) -> inventory.InstanceInfo | None:
         """Tell (name, process id, MiB, vCPUs, state, 0) of an instance; None if it is down."""
-        return self._Info(instance_name)
+        return inventory.instance_info(self._Files(instance_name), self._InstancePidAlive)
 
     def GetAllInstancesInfo(self, hvparams: Any = None) -> list[inventory.InstanceInfo]:
         """Tell the same of every instance of this node that runs or was shut down by its user."""
-        found = (
-            self._Info(name, inventory.LISTING_DEADLINE)
-            for name in inventory.names_with_runtime(self._CONF_DIR)
-        )
-        return [info for info in found if info]
-
-    def _Info(self, name: str, deadline: float | None = None) -> inventory.InstanceInfo | None:
-        _, pid, alive = self._InstancePidAlive(name)
-        process = instance_process.info_or_none(pid) if alive else None
-        connection = _namespace().QmpConnection
-        return inventory.instance_info(self._Files(name), pid, process, connection, deadline)
+        names = inventory.names_with_runtime(self._CONF_DIR)
+        return inventory.all_infos(map(self._Files, names), self._InstancePidAlive)
 
     def GetNodeInfo(self, hvparams: Any = None) -> dict[str, Any]:
         """Tell memory (MiB) and CPUs of the node, and QEMU's version as hv_version."""

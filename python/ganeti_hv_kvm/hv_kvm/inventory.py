@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from ganeti import errors
 from ganeti.hypervisor import hv_base
 
-from ganeti_hv_kvm import errors as own_errors
-
-from . import instance_process, run_state
+from . import fleet, instance_process, run_state
 from .instance_files import InstanceFiles
 from .instance_process import ProcessInfo
+from .shutdown import PidAlive
 
 #: (name, process id, MiB of memory, vCPUs, hv_base.HvInstanceState, CPU time), as Ganeti wants it
 InstanceInfo = tuple[str, int, int, int, int, int]
 
-#: Seconds that one guest may hold up a listing.
-LISTING_DEADLINE = 2.0
+_STATUS, _CPUS, _BALLOON = "query-status", "query-cpus-fast", "query-balloon"
 
 _MIB = 1 << 20
-_REFUSALS = (own_errors.QmpRefusedError, own_errors.QmpCommandNotSupported)
 _RUNTIME_SUFFIX = ".runtime"
+
+
+@dataclass(frozen=True)
+class _Running:
+    files: InstanceFiles
+    pid: int
+    process: ProcessInfo
 
 
 def names_with_runtime(conf_directory: str) -> list[str]:
@@ -38,59 +41,78 @@ def names_with_runtime(conf_directory: str) -> list[str]:
 
 
 def instance_info(
-    files: InstanceFiles,
-    pid: int,
-    process: ProcessInfo | None,
-    qmp_connection: Callable[[str], Any],
-    deadline: float | None = None,
+    files: InstanceFiles, pid_alive: Callable[[str], PidAlive]
 ) -> InstanceInfo | None:
     """Tell what is known of one instance.
-
-    What QEMU does not answer is taken from its command line, so that a guest that hangs is still
-    listed.
-
-    Args:
-        process: what the process tells; None if it is gone.
-        deadline: seconds that QEMU gets for its answer; None for the connection's own.
 
     Returns:
         None for an instance that does not run, unless its user shut it down.
     """
-    if process is None:
-        if os.path.exists(files.shutdown):
-            return (files.name, -1, 0, 0, hv_base.HvInstanceState.SHUTDOWN, 0)
-        return None
-    memory, vcpus = process.memory, process.vcpus
-    if instance_process.is_stopped(pid):
-        logging.warning("QEMU of %s (pid %d) is stopped and cannot answer", files.name, pid)
-    else:
-        try:
-            memory, vcpus = _ask(files, memory, vcpus, qmp_connection, deadline)
-        except errors.HypervisorError as err:
-            logging.warning("QEMU of %s does not tell its memory and CPUs: %s", files.name, err)
-    return (files.name, pid, memory, vcpus, hv_base.HvInstanceState.RUNNING, 0)
+    infos = _infos([files], pid_alive, deadline=None)
+    return infos[0] if infos else None
 
 
-def _ask(
-    files: InstanceFiles,
-    memory: int,
-    vcpus: int,
-    qmp_connection: Callable[[str], Any],
+def all_infos(
+    instances: Iterable[InstanceFiles], pid_alive: Callable[[str], PidAlive]
+) -> list[InstanceInfo]:
+    """Tell what is known of the instances that run or were shut down by their users.
+
+    All are asked at once. What QEMU does not answer within the deadline of a listing is taken from
+    its command line, so that a guest that hangs is still listed.
+    """
+    return _infos(instances, pid_alive, fleet.listing_deadline())
+
+
+def _infos(
+    instances: Iterable[InstanceFiles],
+    pid_alive: Callable[[str], PidAlive],
     deadline: float | None,
-) -> tuple[int, int]:
-    """Ask QEMU for memory (MiB) and vCPUs; each answer stands for itself.
+) -> list[InstanceInfo]:
+    found = [_find(files, pid_alive) or files for files in instances]
+    running = [guest for guest in found if isinstance(guest, _Running)]
+    guests = [(guest.files.qmp, guest.pid) for guest in running]
+    answers = iter(fleet.ask(guests, (_STATUS, _CPUS, _BALLOON), deadline) if guests else ())
+    infos = (
+        _tell(guest, next(answers)) if isinstance(guest, _Running) else _shut_down(guest)
+        for guest in found
+    )
+    return [info for info in infos if info]
+
+
+def _find(files: InstanceFiles, pid_alive: Callable[[str], PidAlive]) -> _Running | None:
+    _, pid, alive = pid_alive(files.name)
+    process = instance_process.info_or_none(pid) if alive else None
+    return _Running(files, pid, process) if process else None
+
+
+def _shut_down(files: InstanceFiles) -> InstanceInfo | None:
+    if os.path.exists(files.shutdown):
+        return (files.name, -1, 0, 0, hv_base.HvInstanceState.SHUTDOWN, 0)
+    return None
+
+
+def _tell(guest: _Running, answer: fleet.Answer) -> InstanceInfo:
+    """Join what QEMU and its command line tell; each of QEMU's answers stands for itself.
 
     A guest that does not run is logged: Ganeti has no state for it, and is told that it runs.
     """
-    connection = qmp_connection(files.qmp)
-    if deadline is not None:
-        connection.timeout = min(deadline, connection.timeout)
-    with connection as qmp:
-        with contextlib.suppress(*_REFUSALS):
-            run_state.log(files.name, run_state.ask(qmp))
-        with contextlib.suppress(*_REFUSALS):
-            vcpus = len(qmp.execute_qmp("query-cpus-fast"))
-        # a guest without a balloon device refuses this one
-        with contextlib.suppress(*_REFUSALS):
-            memory = qmp.execute_qmp("query-balloon")["actual"] // _MIB
+    name, memory, vcpus = guest.files.name, guest.process.memory, guest.process.vcpus
+    if answer.verdict is not fleet.Verdict.ANSWERED:
+        logging.warning("QEMU of %s does not tell its memory and CPUs: %s", name, answer.error)
+    try:
+        memory, vcpus = _read(name, answer.values, memory, vcpus)
+    except (AttributeError, KeyError, TypeError) as err:
+        # one odd guest must not hide all the others
+        logging.warning("QEMU of %s tells what cannot be understood: %r", name, err)
+    return (name, guest.pid, memory, vcpus, hv_base.HvInstanceState.RUNNING, 0)
+
+
+def _read(name: str, values: dict[str, Any], memory: int, vcpus: int) -> tuple[int, int]:
+    if _STATUS in values:
+        run_state.log(name, run_state.read(values[_STATUS]))
+    if _CPUS in values:
+        vcpus = len(values[_CPUS])
+    # a guest without a balloon device refuses this one
+    if _BALLOON in values:
+        memory = values[_BALLOON]["actual"] // _MIB
     return memory, vcpus

@@ -62,7 +62,12 @@ class RunState:
 
 def ask(qmp: Any) -> RunState:
     """Ask a connected monitor for its guest's state; ``errors.HypervisorError`` if it cannot."""
-    return RunState(str(qmp.execute_qmp("query-status").get("status", "")))
+    return read(qmp.execute_qmp("query-status"))
+
+
+def read(answer: Any) -> RunState:
+    """Read the state out of the answer to ``query-status``."""
+    return RunState(str(answer.get("status", "")))
 
 
 def log(name: str, state: RunState) -> None:

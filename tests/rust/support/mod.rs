@@ -67,6 +67,14 @@ impl Peer {
         }
     }
 
+    /// What has come and was not heard yet.
+    pub(crate) fn pending(&mut self) -> String {
+        self.stream.set_nonblocking(true).unwrap();
+        let _ = self.lines.fill_buf();
+        self.stream.set_nonblocking(false).unwrap();
+        String::from_utf8(self.lines.buffer().to_vec()).unwrap()
+    }
+
     /// Hears a command and answers it with this value, echoing its id.
     pub(crate) fn answer(&mut self, value: &str) -> Option<serde_json::Value> {
         let command = self.hear()?;

@@ -1,0 +1,107 @@
+"""Many guests asked at once: those that hang cost one deadline together, not one each."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import math
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ganeti_hv_kvm import _native
+from ganeti_hv_kvm.errors import QmpRefusedError
+
+#: Seconds that a listing waits for guests, all together.
+LISTING_DEADLINE = 2.0
+
+#: The environment variable that says another number.
+ENVIRONMENT = "GANETI_HV_KVM_LISTING_TIMEOUT"
+
+
+class Verdict(enum.Enum):
+    """What became of the questions to a guest."""
+
+    ANSWERED = "answered"
+    #: another client holds the monitor
+    BUSY = "busy"
+    #: the process is stopped (SIGSTOP): it answers nobody
+    STOPPED = "stopped"
+    #: the process is gone, or nobody listens
+    GONE = "gone"
+    #: it runs, and did not answer in time
+    SILENT = "silent"
+    #: the connection broke, or what came is not QMP
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a guest said.
+
+    Attributes:
+        values: the value of "return" of each command that QEMU carried out.
+        refusals: QEMU's no to the others that it answered.
+        error: why the verdict is another one than ANSWERED.
+    """
+
+    verdict: Verdict
+    values: dict[str, Any]
+    refusals: dict[str, QmpRefusedError]
+    error: BaseException | None
+
+
+def listing_deadline() -> float:
+    """Seconds that a listing may wait: the environment's, else LISTING_DEADLINE."""
+    text = os.environ.get(ENVIRONMENT)
+    if text is None:
+        return LISTING_DEADLINE
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        # guests must be listed all the same: Ganeti takes those that are not for dead
+        logging.warning("%s is no number of seconds above zero: %r", ENVIRONMENT, text)
+        return LISTING_DEADLINE
+    return seconds
+
+
+def ask(
+    guests: Sequence[tuple[str, int | None]],
+    commands: Collection[str],
+    deadline: float | None = None,
+) -> list[Answer]:
+    """Give each guest the same commands; none of them may change anything.
+
+    Args:
+        guests: the path of the QMP socket, and the process where it is known.
+        commands: QMP's names, each once.
+        deadline: seconds for everything together; None for a connection's own time-out.
+
+    Returns:
+        The answers in the order of the guests. What is wrong with one of them is told in its
+        answer, and disturbs no other.
+
+    Raises:
+        errors.HypervisorError: not one file descriptor is left.
+    """
+    answers = _native.query_fleet(
+        [path for path, _ in guests],
+        list(commands),
+        timeout=deadline,
+        pids=[pid for _, pid in guests],
+    )
+    return [_answer(commands, answer) for answer in answers]
+
+
+def _answer(commands: Collection[str], answer: _native.FleetAnswer) -> Answer:
+    values: dict[str, Any] = {}
+    refusals: dict[str, QmpRefusedError] = {}
+    for command, reply in zip(commands, answer.replies, strict=False):
+        if isinstance(reply, QmpRefusedError):
+            refusals[command] = reply
+        else:
+            values[command] = reply
+    return Answer(Verdict(answer.verdict), values, refusals, answer.error)

@@ -1,0 +1,141 @@
+//! `query_fleet`: many monitors asked at once.
+
+use std::path::PathBuf;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use super::errors;
+use super::qmp::{read_return, write_arguments};
+use super::wait::{default_timeout, timeout as seconds, without_gil};
+use crate::qmp::QmpError;
+use crate::qmp::codec::DEFAULT_LIMIT;
+use crate::qmp::fleet::{self, Answer, Guest, Question};
+
+/// What a guest answered to `query_fleet`.
+#[pyclass(frozen, module = "ganeti_hv_kvm._native")]
+pub(crate) struct FleetAnswer {
+    verdict: &'static str,
+    peer_pid: Option<i32>,
+    replies: Py<PyList>,
+    error: Option<Py<PyAny>>,
+}
+
+impl FleetAnswer {
+    fn build(py: Python<'_>, answer: Answer) -> PyResult<Self> {
+        let replies = PyList::empty(py);
+        for reply in answer.replies {
+            match reply {
+                Ok(reply) => replies.append(read_return(py, &reply)?)?,
+                Err(refusal) => replies.append(exception(py, &refusal))?,
+            }
+        }
+        Ok(Self {
+            verdict: answer.verdict.name(),
+            peer_pid: answer.pid,
+            replies: replies.unbind(),
+            error: answer.error.map(|error| exception(py, &error)),
+        })
+    }
+}
+
+fn exception(py: Python<'_>, error: &QmpError) -> Py<PyAny> {
+    errors::from_qmp(py, error).into_value(py).into_any()
+}
+
+#[pymethods]
+impl FleetAnswer {
+    /// "answered", "busy" (with another client), "stopped" (the process), "gone", "silent" (no
+    /// answer in time) or "broken" (the connection, or the protocol).
+    #[getter]
+    fn verdict(&self) -> &'static str {
+        self.verdict
+    }
+
+    /// The process that listens on the monitor, or None if it was not reached.
+    #[getter]
+    fn peer_pid(&self) -> Option<i32> {
+        self.peer_pid
+    }
+
+    /// For each command the value of QEMU's "return", or a `QmpRefusedError` (not raised); fewer
+    /// than commands unless all were answered.
+    #[getter]
+    fn replies(&self, py: Python<'_>) -> Py<PyList> {
+        self.replies.clone_ref(py)
+    }
+
+    /// Why there are fewer, as an exception (not raised); None for "answered".
+    #[getter]
+    fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.error.as_ref().map(|error| error.clone_ref(py))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let count = self.replies.bind(py).len();
+        format!("<FleetAnswer {}, replies: {count}>", self.verdict)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.replies)?;
+        visit.call(&self.error)
+    }
+}
+
+/// Asks the monitors at `paths` the same commands, all at once; the answers in the same order.
+///
+/// A command is a name, or a pair of a name and arguments. `timeout` seconds are for everything
+/// together; None: as for a connection. `pids` are the guests' processes where they are known: one that is stopped is told
+/// at once. What is wrong with one guest is in its answer and disturbs no other; nothing is
+/// raised but for wrong arguments, a lack of descriptors for even one guest, and by signals.
+#[pyfunction]
+#[pyo3(signature = (paths, commands, *, timeout = None, pids = None, max_message_size = None))]
+pub(crate) fn query_fleet(
+    py: Python<'_>,
+    paths: Vec<PathBuf>,
+    commands: &Bound<'_, PyAny>,
+    timeout: Option<f64>,
+    pids: Option<Vec<Option<i32>>>,
+    max_message_size: Option<usize>,
+) -> PyResult<Vec<FleetAnswer>> {
+    let limit = match timeout {
+        Some(timeout) => seconds(py, timeout)?,
+        None => default_timeout(py)?,
+    };
+    let questions = commands
+        .try_iter()?
+        .map(|command| question(&command?))
+        .collect::<PyResult<Vec<_>>>()?;
+    let guests = guests(paths, pids)?;
+    let size = max_message_size.unwrap_or(DEFAULT_LIMIT);
+    let answers = without_gil(py, limit, |wait| {
+        fleet::query(&guests, &questions, size, wait)
+    })?;
+    answers
+        .into_iter()
+        .map(|answer| FleetAnswer::build(py, answer))
+        .collect()
+}
+
+fn guests(paths: Vec<PathBuf>, pids: Option<Vec<Option<i32>>>) -> PyResult<Vec<Guest>> {
+    let pids = pids.unwrap_or_else(|| vec![None; paths.len()]);
+    if pids.len() != paths.len() {
+        return Err(PyValueError::new_err("a process for each path is needed"));
+    }
+    let guest = |(path, pid)| Guest { path, pid };
+    Ok(paths.into_iter().zip(pids).map(guest).collect())
+}
+
+fn question(command: &Bound<'_, PyAny>) -> PyResult<Question> {
+    if let Ok(name) = command.cast::<PyString>() {
+        return Ok(Question {
+            command: name.to_cow()?.into_owned(),
+            arguments: None,
+        });
+    }
+    let (command, arguments): (String, Bound<'_, PyAny>) = command.extract()?;
+    let arguments = write_arguments(arguments.py(), &command, Some(&arguments))?;
+    Ok(Question { command, arguments })
+}

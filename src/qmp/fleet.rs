@@ -1,0 +1,316 @@
+//! Many monitors asked at once, by one loop: guests that hang cost one deadline together.
+//!
+//! Nothing is sent before a monitor has greeted, then all commands in one write. So a guest takes
+//! two round trips, and a monitor that serves another client never gets commands of ours later.
+
+mod exchange;
+mod talk;
+
+use std::cell::OnceCell;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::client::{at, why_not_connected};
+use super::error::{ErrorKind, PeerState, QmpError, Result};
+use super::peer::{self, Sockets};
+use super::transport::{Ended, Wait};
+use crate::errno;
+pub use exchange::{Answer, Guest, Question, Verdict};
+use talk::Talk;
+
+/// After this, and then ever less often, whoever is silent is looked at from outside.
+const FIRST_LOOK: Duration = Duration::from_millis(25);
+const LONGEST_LOOK: Duration = Duration::from_millis(250);
+
+/// Asks all guests the same questions. Their answers come in the order of the guests.
+///
+/// As many are asked at once as half of the process's limit of descriptors allows.
+///
+/// # Errors
+/// [`ErrorKind::Interrupted`], and [`ErrorKind::Usage`] if no descriptor is left for the loop
+/// itself. What is wrong with a guest is in its answer.
+pub fn query(
+    guests: &[Guest],
+    questions: &[Question],
+    limit: usize,
+    wait: &Wait<'_>,
+) -> Result<Vec<Answer>> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| QmpError {
+        path: "any guest".to_owned(),
+        kind: ErrorKind::Usage {
+            why: errno::text(errno),
+        },
+    })?;
+    let mut fleet = Fleet {
+        guests,
+        questions,
+        limit,
+        epoll,
+        most: most_at_once(),
+        untried: (0..guests.len()).collect(),
+        held_back: Vec::new(),
+        talks: guests.iter().map(|_| None).collect(),
+        answers: guests.iter().map(|_| None).collect(),
+        seen_stopped: vec![false; guests.len()],
+        talking: 0,
+        missing: guests.len(),
+    };
+    fleet.run(wait)?;
+    Ok(fleet.give_up(wait))
+}
+
+/// The other half is for the other threads of this process.
+fn most_at_once() -> usize {
+    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    usize::try_from(soft / 2).unwrap_or(usize::MAX).max(1)
+}
+
+struct Fleet<'a> {
+    guests: &'a [Guest],
+    questions: &'a [Question],
+    limit: usize,
+    epoll: Epoll,
+    most: usize,
+    /// Waiting for a descriptor.
+    untried: VecDeque<usize>,
+    /// Stopped as it seems, or with a full queue of clients: tried again at the next look.
+    held_back: Vec<usize>,
+    talks: Vec<Option<Talk<'a>>>,
+    answers: Vec<Option<Answer>>,
+    seen_stopped: Vec<bool>,
+    talking: usize,
+    missing: usize,
+}
+
+impl<'a> Fleet<'a> {
+    fn run(&mut self, wait: &Wait<'_>) -> Result<()> {
+        let room = self.guests.len().clamp(1, 1024);
+        let mut events = vec![EpollEvent::empty(); room];
+        let mut pause = FIRST_LOOK;
+        let mut next_look = Instant::now() + pause;
+        self.start_some();
+        while self.missing > 0 {
+            let until_look = next_look.saturating_duration_since(Instant::now());
+            let millis = until_look.min(wait.deadline.slice()).as_millis() + 1;
+            let timeout = EpollTimeout::from(u8::try_from(millis).unwrap_or(u8::MAX));
+            let count = self.epoll.wait(&mut events, timeout).unwrap_or_default();
+            for event in events.iter().take(count) {
+                self.step(usize::try_from(event.data()).unwrap_or(usize::MAX));
+            }
+            self.start_some();
+            let looked = if count == 0 {
+                wait.look()
+            } else {
+                wait.look_now_and_then()
+            };
+            match looked {
+                Ok(()) => {}
+                Err(Ended::TimedOut) => return Ok(()),
+                Err(_) => {
+                    return Err(QmpError {
+                        path: "of any guest".to_owned(),
+                        kind: ErrorKind::Interrupted,
+                    });
+                }
+            }
+            if Instant::now() >= next_look {
+                self.look_around();
+                pause = (pause * 2).min(LONGEST_LOOK);
+                next_look = Instant::now() + pause;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts with as many guests as there are descriptors for.
+    fn start_some(&mut self) {
+        while self.talking < self.most
+            && let Some(index) = self.untried.pop_front()
+        {
+            if !self.start(index) {
+                self.untried.push_front(index);
+                return;
+            }
+        }
+    }
+
+    /// Starts with a guest; false if no descriptor is left.
+    fn start(&mut self, index: usize) -> bool {
+        let Some(guest) = self.guests.get(index) else {
+            return true;
+        };
+        match self.sight(index, guest.pid) {
+            Sight::Runs => {}
+            Sight::Stopped => {
+                self.held_back.push(index);
+                return true;
+            }
+            Sight::StillStopped(pid) => {
+                let why = stopped(pid);
+                self.fail(index, Verdict::Stopped, ErrorKind::Connect { why });
+                return true;
+            }
+        }
+        match Talk::start(&guest.path, self.limit, self.questions) {
+            Ok(Some(talk)) => self.listen_to(index, talk),
+            Ok(None) => self.held_back.push(index),
+            Err(Errno::EMFILE | Errno::ENFILE) => return false,
+            Err(errno) => {
+                let verdict = match errno {
+                    Errno::ENOENT | Errno::ECONNREFUSED => Verdict::Gone,
+                    _ => Verdict::Broken,
+                };
+                let why = why_not_connected(&guest.path, errno);
+                self.fail(index, verdict, ErrorKind::Connect { why });
+            }
+        }
+        true
+    }
+
+    fn listen_to(&mut self, index: usize, talk: Talk<'a>) {
+        let event = event(index, false);
+        if let Err(errno) = self.epoll.add(&talk, event) {
+            let why = errno::text(errno);
+            self.fail(index, Verdict::Broken, ErrorKind::Connect { why });
+        } else if let Some(place) = self.talks.get_mut(index) {
+            *place = Some(talk);
+            self.talking += 1;
+        }
+    }
+
+    /// Goes on with a guest as far as that needs no waiting.
+    fn step(&mut self, index: usize) {
+        let Some(talk) = self.talks.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        let was_writing = talk.is_writing();
+        match talk.step() {
+            Ok(true) => self.finish(index, Verdict::Answered, None),
+            Err(kind) => {
+                let verdict = match talk.pid().map(peer::process_state) {
+                    Some(PeerState::Gone(_) | PeerState::Zombie(_)) => Verdict::Gone,
+                    _ => Verdict::Broken,
+                };
+                self.fail(index, verdict, kind);
+            }
+            Ok(false) if talk.is_writing() == was_writing => {}
+            Ok(false) => {
+                let mut event = event(index, talk.is_writing());
+                if let Err(errno) = self.epoll.modify(&*talk, &mut event) {
+                    let kind = talk.lost(errno::text(errno));
+                    self.fail(index, Verdict::Broken, kind);
+                }
+            }
+        }
+    }
+
+    /// Tries again with those held back, and finds the stopped ones among the silent.
+    fn look_around(&mut self) {
+        for index in std::mem::take(&mut self.held_back) {
+            if !self.start(index) {
+                self.untried.push_back(index);
+            }
+        }
+        for index in 0..self.talks.len() {
+            let talk = self.talks.get(index).and_then(Option::as_ref);
+            let pid = talk.and_then(Talk::pid);
+            if let Sight::StillStopped(pid) = self.sight(index, pid) {
+                // What it said before it was stopped counts.
+                self.step(index);
+                if let Some(Some(talk)) = self.talks.get(index) {
+                    let kind = talk.lost(stopped(pid));
+                    self.fail(index, Verdict::Stopped, kind);
+                }
+            }
+        }
+    }
+
+    /// Whether a process is stopped. Once is not enough: a debugger stops it for moments.
+    fn sight(&mut self, index: usize, pid: Option<i32>) -> Sight {
+        let Some(pid) = pid else { return Sight::Runs };
+        let now = matches!(peer::process_state(pid), PeerState::Stopped(_));
+        let before = self.seen_stopped.get_mut(index);
+        let before = before.is_some_and(|before| std::mem::replace(before, now));
+        match (before, now) {
+            (true, true) => Sight::StillStopped(pid),
+            (false, true) => Sight::Stopped,
+            (_, false) => Sight::Runs,
+        }
+    }
+
+    /// The time is over: says of each guest that did not answer what can be known of it.
+    fn give_up(mut self, wait: &Wait<'_>) -> Vec<Answer> {
+        let sockets = OnceCell::new();
+        for (index, guest) in self.guests.iter().enumerate() {
+            let talk = match (self.talks.get(index), self.answers.get(index)) {
+                (Some(talk), Some(None)) => talk.as_ref(),
+                _ => continue,
+            };
+            let pid = talk.map_or(guest.pid, Talk::pid);
+            let greeted = talk.is_some_and(Talk::has_greeted);
+            let look = || sockets.get_or_init(Sockets::look);
+            let peer = peer::state_among(look, &guest.path, pid, greeted);
+            let verdict = match peer {
+                PeerState::HeldByAnother => Verdict::Busy,
+                PeerState::Stopped(_) => Verdict::Stopped,
+                PeerState::Gone(_) | PeerState::Zombie(_) => Verdict::Gone,
+                PeerState::Silent(_) | PeerState::Unknown => Verdict::Silent,
+            };
+            let kind = ErrorKind::TimedOut {
+                doing: talk.map_or_else(|| "connecting".to_owned(), Talk::doing),
+                limit: wait.deadline.limit(),
+                peer,
+            };
+            self.fail(index, verdict, kind);
+        }
+        self.answers.into_iter().flatten().collect()
+    }
+
+    fn fail(&mut self, index: usize, verdict: Verdict, kind: ErrorKind) {
+        if let Some(guest) = self.guests.get(index) {
+            self.finish(index, verdict, Some(at(&guest.path, kind)));
+        }
+    }
+
+    fn finish(&mut self, index: usize, verdict: Verdict, error: Option<QmpError>) {
+        let talk = self.talks.get_mut(index).and_then(Option::take);
+        let mut answer = Answer {
+            verdict,
+            pid: talk.as_ref().and_then(Talk::pid),
+            replies: Vec::new(),
+            error,
+        };
+        if let Some(talk) = talk {
+            // Closing would not do: in a child that another thread forked it stays open.
+            let _ = self.epoll.delete(&talk);
+            self.talking -= 1;
+            answer.replies = talk.into_replies();
+        }
+        if let Some(place) = self.answers.get_mut(index)
+            && place.replace(answer).is_none()
+        {
+            self.missing -= 1;
+        }
+    }
+}
+
+/// What /proc shows of a process.
+enum Sight {
+    Runs,
+    Stopped,
+    StillStopped(i32),
+}
+
+fn event(index: usize, writing: bool) -> EpollEvent {
+    let mut flags = EpollFlags::EPOLLIN;
+    flags.set(EpollFlags::EPOLLOUT, writing);
+    EpollEvent::new(flags, u64::try_from(index).unwrap_or(u64::MAX))
+}
+
+fn stopped(pid: i32) -> String {
+    PeerState::Stopped(pid).to_string()
+}

@@ -1,0 +1,69 @@
+//! What a fleet is asked, and what comes back.
+
+use std::path::PathBuf;
+
+use crate::qmp::error::{QmpError, Result};
+use crate::qmp::message::Message;
+
+/// A guest to ask.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    /// Its monitor.
+    pub path: PathBuf,
+    /// Its QEMU, where the caller knows it: one that is stopped is then not even connected to.
+    pub pid: Option<i32>,
+}
+
+/// A command for each guest.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The command's name.
+    pub command: String,
+    /// Its arguments as JSON text.
+    pub arguments: Option<String>,
+}
+
+/// What became of a guest's questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Each command has its reply, or QEMU's refusal.
+    Answered,
+    /// Another client holds the monitor.
+    Busy,
+    /// The process is stopped: it answers nobody.
+    Stopped,
+    /// The process is gone, or nobody listens.
+    Gone,
+    /// It runs, and did not answer in time.
+    Silent,
+    /// The connection broke, or what came is not QMP.
+    Broken,
+}
+
+impl Verdict {
+    /// A word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Busy => "busy",
+            Self::Stopped => "stopped",
+            Self::Gone => "gone",
+            Self::Silent => "silent",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// What a guest said.
+#[derive(Debug)]
+pub struct Answer {
+    /// What became of the questions.
+    pub verdict: Verdict,
+    /// The process that listens on the monitor, if it was reached.
+    pub pid: Option<i32>,
+    /// A reply or a refusal for each question, in their order; fewer unless it answered.
+    pub replies: Vec<Result<Message>>,
+    /// Why there are fewer.
+    pub error: Option<QmpError>,
+}

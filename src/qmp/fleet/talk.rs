@@ -1,0 +1,207 @@
+//! One guest's part: greeting, then all commands at once, then their replies.
+//!
+//! Only the first command has an id: QEMU takes two microseconds for each byte of a command, and
+//! carries out one command after the other, those of earlier clients too. So replies to those can
+//! come only before the reply to our first command; from then on the order tells whose they are.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use super::Question;
+use crate::errno;
+use crate::qmp::client::{CAPABILITIES, accept, at};
+use crate::qmp::codec::Codec;
+use crate::qmp::error::{ErrorKind, Result};
+use crate::qmp::message::{self, Body, Kind, Message};
+use crate::qmp::session;
+use crate::qmp::transport::Transport;
+
+type Step<T> = std::result::Result<T, ErrorKind>;
+
+/// How far a guest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Connected,
+    Greeted,
+    Negotiated,
+}
+
+/// A connection on which nothing ever waits.
+pub(super) struct Talk<'a> {
+    transport: Transport,
+    codec: Codec,
+    questions: &'a [Question],
+    stage: Stage,
+    /// Of the first command, as JSON text.
+    id: String,
+    output: Vec<u8>,
+    sent: usize,
+    replies: Vec<Result<Message>>,
+}
+
+impl<'a> Talk<'a> {
+    /// Connects; None if the monitor's queue of waiting clients is full.
+    pub(super) fn start(
+        path: &Path,
+        limit: usize,
+        questions: &'a [Question],
+    ) -> std::result::Result<Option<Self>, Errno> {
+        let transport = Transport::try_connect(path)?;
+        Ok(transport.map(|transport| Self {
+            transport,
+            codec: Codec::new(limit),
+            questions,
+            stage: Stage::Connected,
+            id: String::new(),
+            output: Vec::new(),
+            sent: 0,
+            replies: Vec::new(),
+        }))
+    }
+
+    /// The process that listens on the monitor, if it can be told.
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.transport.peer_pid()
+    }
+
+    pub(super) fn has_greeted(&self) -> bool {
+        self.stage != Stage::Connected
+    }
+
+    /// Whether there is something to write that the monitor had no room for yet.
+    pub(super) fn is_writing(&self) -> bool {
+        self.sent < self.output.len()
+    }
+
+    /// The replies up to now.
+    pub(super) fn into_replies(self) -> Vec<Result<Message>> {
+        self.replies
+    }
+
+    /// Writes and reads what it can; true when the last reply has come.
+    ///
+    /// It reads once: the loop comes back, and a monitor that never stops talking keeps nobody
+    /// else waiting.
+    pub(super) fn step(&mut self) -> Step<bool> {
+        self.write()?;
+        match self.transport.read() {
+            Ok(None) => return Ok(false),
+            Ok(Some([])) => return Err(self.lost("the other side closed it".to_owned())),
+            Ok(Some(bytes)) => self.codec.feed(bytes),
+            Err(errno) => return Err(self.lost(errno::text(errno))),
+        }
+        while let Some(line) = self
+            .codec
+            .next_line()
+            .map_err(|bad| self.wrong(bad.to_string()))?
+        {
+            let message = Message::parse(line).map_err(|bad| self.wrong(bad.0))?;
+            self.take(message)?;
+        }
+        self.write()?;
+        Ok(self.stage == Stage::Negotiated && self.replies.len() >= self.questions.len())
+    }
+
+    fn take(&mut self, message: Message) -> Step<()> {
+        match (&message.kind, self.stage) {
+            (Kind::Greeting(_), Stage::Connected) => {
+                self.stage = Stage::Greeted;
+                self.ask();
+            }
+            // QEMU may greet more than once (seen with a monitor that was opened again).
+            (Kind::Event(_) | Kind::Greeting(_), _)
+            | (Kind::Reply { id: Some(_), .. }, Stage::Negotiated) => {}
+            (Kind::Reply { id, body }, Stage::Greeted) => {
+                // Whoever never echoes an id answers by order alone: a test's stand-in.
+                if id.as_ref().is_none_or(|id| *id == self.id) {
+                    self.check_negotiation(body)?;
+                    self.stage = Stage::Negotiated;
+                }
+            }
+            (Kind::Reply { id: None, .. }, Stage::Negotiated) => self.keep(message),
+            (Kind::Reply { .. }, Stage::Connected) => {
+                return Err(self.wrong("a reply instead of a greeting".to_owned()));
+            }
+            (Kind::Other, _) => {
+                let why = "a message that is neither greeting, reply nor event";
+                return Err(self.wrong(why.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self) {
+        let id = session::label();
+        let mut lines = message::command_line(CAPABILITIES, None, Some(&id));
+        for question in self.questions {
+            let arguments = question.arguments.as_deref();
+            lines += &message::command_line(&question.command, arguments, None);
+        }
+        self.id = message::quote(&id);
+        self.output = lines.into_bytes();
+    }
+
+    fn check_negotiation(&self, body: &Body) -> Step<()> {
+        match body {
+            Body::Return(_) => Ok(()),
+            Body::Error { desc, .. } => {
+                Err(self.wrong(format!("it refused {CAPABILITIES}: {desc}")))
+            }
+        }
+    }
+
+    fn keep(&mut self, reply: Message) {
+        if let Some(question) = self.questions.get(self.replies.len()) {
+            let arguments = question.arguments.as_deref();
+            let reply = accept(reply, &question.command, arguments, &[]);
+            let reply = reply.map_err(|kind| at(self.transport.path(), kind));
+            self.replies.push(reply);
+        }
+    }
+
+    /// What came is not QMP.
+    fn wrong(&self, why: String) -> ErrorKind {
+        if self.stage == Stage::Negotiated {
+            ErrorKind::Protocol { why }
+        } else {
+            ErrorKind::Handshake { why }
+        }
+    }
+
+    fn write(&mut self) -> Step<()> {
+        while let Some(rest) = self.output.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match self.transport.write(rest, &[]) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.sent += count,
+                Err(errno) => return Err(self.lost(errno::text(errno))),
+            }
+        }
+        Ok(())
+    }
+
+    /// What it waits for, as words that follow "while".
+    pub(super) fn doing(&self) -> String {
+        let question = self.questions.get(self.replies.len());
+        match (self.stage, question) {
+            (Stage::Connected, _) => "waiting for its greeting".to_owned(),
+            (Stage::Negotiated, Some(question)) => format!("executing {}", question.command),
+            _ => format!("executing {CAPABILITIES}"),
+        }
+    }
+
+    /// The connection broke.
+    pub(super) fn lost(&self, why: String) -> ErrorKind {
+        ErrorKind::Lost {
+            doing: self.doing(),
+            why,
+        }
+    }
+}
+
+impl AsFd for Talk<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.transport.as_fd()
+    }
+}

@@ -1,0 +1,363 @@
+//! Many monitors asked at once: those that misbehave cost one deadline, and nobody else anything.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod support;
+
+use std::os::unix::net::UnixListener;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ganeti_hv_kvm::qmp::codec::DEFAULT_LIMIT;
+use ganeti_hv_kvm::qmp::fleet::{Answer, Guest, Question, Verdict, query};
+use ganeti_hv_kvm::qmp::{Deadline, ErrorKind, Wait};
+use support::{AMPLE, Button, GREETING, Monitor, Peer, SHORT, within};
+
+fn questions(commands: &[&str]) -> Vec<Question> {
+    let question = |command: &&str| Question {
+        command: (*command).to_owned(),
+        arguments: None,
+    };
+    commands.iter().map(question).collect()
+}
+
+fn ask(monitors: &[&Monitor], commands: &[&str], millis: u64) -> Vec<Answer> {
+    let guests: Vec<Guest> = monitors
+        .iter()
+        .map(|monitor| Guest {
+            path: monitor.path(),
+            pid: None,
+        })
+        .collect();
+    query(
+        &guests,
+        &questions(commands),
+        DEFAULT_LIMIT,
+        &within(millis),
+    )
+    .unwrap()
+}
+
+fn ask_one(script: impl FnMut(&mut Peer) + Send + 'static, commands: &[&str]) -> Answer {
+    let monitor = Monitor::run(script);
+    ask(&[&monitor], commands, AMPLE).pop().unwrap()
+}
+
+fn good() -> Monitor {
+    Monitor::run(|peer| {
+        peer.shake_hands();
+        while peer.answer("{\"status\": \"running\"}").is_some() {}
+    })
+}
+
+fn values(answer: &Answer) -> Vec<&str> {
+    let replies = answer.replies.iter();
+    replies
+        .map(|reply| reply.as_ref().unwrap().payload().unwrap())
+        .collect()
+}
+
+fn reason(answer: &Answer) -> String {
+    answer.error.as_ref().unwrap().to_string()
+}
+
+#[test]
+fn nobody_to_ask_is_no_work() {
+    assert!(ask(&[], &["query-status"], SHORT).is_empty());
+}
+
+#[test]
+fn answers_come_in_the_order_of_guests_and_commands() {
+    let monitors: Vec<Monitor> = (0..20)
+        .map(|number| {
+            Monitor::run(move |peer| {
+                peer.shake_hands();
+                for command in ["a", "b", "c"] {
+                    // The first guests are the last to answer.
+                    thread::sleep(Duration::from_millis(20 - number));
+                    peer.say("{\"event\": \"E\", \"timestamp\": {\"seconds\": 1, \"microseconds\": 2}}\n");
+                    assert_eq!(peer.answer(&number.to_string()).unwrap()["execute"], command);
+                }
+                peer.stay();
+            })
+        })
+        .collect();
+    let monitors: Vec<&Monitor> = monitors.iter().collect();
+    let answers = ask(&monitors, &["a", "b", "c"], AMPLE);
+    for (number, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.verdict, Verdict::Answered);
+        assert_eq!(values(answer), [number.to_string().as_str(); 3]);
+        assert!(answer.error.is_none());
+    }
+}
+
+/// A monitor that serves somebody else would carry out later what it was sent now.
+#[test]
+fn nothing_is_sent_before_the_greeting_and_then_all_at_once() {
+    let (tell, told) = mpsc::channel();
+    let answer = ask_one(
+        move |peer| {
+            thread::sleep(Duration::from_millis(50));
+            let early = peer.pending();
+            peer.say(GREETING);
+            thread::sleep(Duration::from_millis(50));
+            tell.send((early, peer.pending())).unwrap();
+            while peer.answer("{}").is_some() {}
+        },
+        &["query-status", "query-balloon"],
+    );
+    assert_eq!(answer.verdict, Verdict::Answered);
+    let (early, late) = told.recv().unwrap();
+    assert_eq!(early, "");
+    assert_eq!(late.lines().count(), 3, "{late}");
+}
+
+#[test]
+fn a_refusal_is_one_commands_matter_and_hides_secrets() {
+    let monitor = Monitor::run(|peer| {
+        peer.shake_hands();
+        peer.answer("1");
+        peer.hear();
+        peer.say("{\"error\": {\"class\": \"GenericError\", \"desc\": \"hunter2 is weak\"}}\n");
+        peer.answer("3");
+        peer.stay();
+    });
+    let mut questions = questions(&["a", "set_password", "c"]);
+    questions[1].arguments = Some("{\"password\":\"hunter2\"}".to_owned());
+    let guest = Guest {
+        path: monitor.path(),
+        pid: None,
+    };
+    let answer = query(&[guest], &questions, DEFAULT_LIMIT, &within(AMPLE))
+        .unwrap()
+        .pop()
+        .unwrap();
+    assert_eq!(answer.verdict, Verdict::Answered);
+    let refusal = answer.replies[1].as_ref().unwrap_err();
+    assert!(matches!(&refusal.kind, ErrorKind::Refused { desc, .. } if desc == "*** is weak"));
+    assert_eq!(answer.replies[2].as_ref().unwrap().payload().unwrap(), "3");
+}
+
+/// QEMU gives the reply to a slow command to whoever is connected when it is ready.
+#[test]
+fn a_reply_to_an_earlier_client_is_not_taken_for_ours() {
+    let answer = ask_one(
+        |peer| {
+            peer.say(GREETING);
+            peer.say("{\"return\": \"stale\", \"id\": \"other\"}\n");
+            peer.answer("{}");
+            peer.say("{\"return\": \"stale\", \"id\": \"another\"}\n");
+            while peer.answer("\"ours\"").is_some() {}
+        },
+        &["query-status"],
+    );
+    assert_eq!(answer.verdict, Verdict::Answered);
+    assert_eq!(values(&answer), ["\"ours\""]);
+}
+
+/// Fault: each guest that hung cost a listing its whole deadline, one after the other.
+#[test]
+fn many_that_hang_cost_one_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let deaf: Vec<UnixListener> = (0..5)
+        .map(|number| UnixListener::bind(folder.path().join(number.to_string())).unwrap())
+        .collect();
+    let mute: Vec<Monitor> = (0..5)
+        .map(|_| {
+            Monitor::run(|peer| {
+                peer.say(GREETING);
+                peer.stay();
+            })
+        })
+        .collect();
+    let good = good();
+    let deaf = deaf.iter().map(|listener| {
+        let address = listener.local_addr().unwrap();
+        address.as_pathname().unwrap().to_owned()
+    });
+    let paths = mute.iter().map(Monitor::path);
+    let paths = paths.chain([good.path()]).chain(deaf);
+    let guests: Vec<Guest> = paths.map(|path| Guest { path, pid: None }).collect();
+    let limit = Duration::from_millis(500);
+    let start = Instant::now();
+    let questions = questions(&["query-status"]);
+    let answers = query(&guests, &questions, DEFAULT_LIMIT, &within(500)).unwrap();
+    let took = start.elapsed();
+    assert!(took >= limit && took < limit * 3, "{took:?}");
+    for (number, answer) in answers.iter().enumerate() {
+        let expected = if number == 5 {
+            Verdict::Answered
+        } else {
+            Verdict::Silent
+        };
+        assert_eq!(answer.verdict, expected, "{number}");
+    }
+    assert!(reason(&answers[0]).contains("executing qmp_capabilities"));
+    assert!(reason(&answers[6]).contains("waiting for its greeting"));
+}
+
+#[test]
+fn events_do_not_move_the_deadline_and_what_was_answered_is_kept() {
+    let chatty = Monitor::run(|peer| {
+        peer.shake_hands();
+        peer.answer("1");
+        while peer.say("{\"event\": \"E\"}\n") {
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let start = Instant::now();
+    let answers = ask(&[&chatty], &["a", "b"], SHORT);
+    assert!(start.elapsed() < Duration::from_millis(SHORT) * 5);
+    assert_eq!(answers[0].verdict, Verdict::Silent);
+    assert_eq!(values(&answers[0]), ["1"]);
+    assert!(reason(&answers[0]).contains("executing b"));
+}
+
+#[test]
+fn a_flood_keeps_nobody_else_waiting() {
+    let flood = Monitor::run(|peer| while peer.say(GREETING) {});
+    let good = good();
+    let answers = ask(&[&flood, &good], &["query-status"], 1000);
+    assert_eq!(answers[0].verdict, Verdict::Silent);
+    assert_eq!(answers[1].verdict, Verdict::Answered);
+}
+
+#[test]
+fn a_monitor_that_serves_another_client_is_busy() {
+    let monitor = Monitor::run(|peer| {
+        peer.shake_hands();
+        peer.stay();
+    });
+    let other = monitor.connection();
+    other.connect(false, &within(AMPLE)).unwrap();
+    let answers = ask(&[&monitor], &["query-status"], SHORT);
+    assert_eq!(answers[0].verdict, Verdict::Busy);
+    assert!(reason(&answers[0]).contains("another client"));
+    other.close();
+}
+
+#[test]
+fn whoever_is_not_there_is_gone_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let guest = |name| Guest {
+        path: folder.path().join(name),
+        pid: None,
+    };
+    drop(UnixListener::bind(guest("dead").path).unwrap());
+    let start = Instant::now();
+    let guests = [guest("dead"), guest("missing"), guest("")];
+    let answers = query(&guests, &questions(&["a"]), DEFAULT_LIMIT, &within(AMPLE)).unwrap();
+    assert!(start.elapsed() < Duration::from_millis(AMPLE) / 2);
+    assert_eq!(answers[0].verdict, Verdict::Gone);
+    assert_eq!(answers[1].verdict, Verdict::Gone);
+    assert_eq!(answers[2].verdict, Verdict::Gone);
+    assert!(reason(&answers[1]).contains("missing"));
+}
+
+#[test]
+fn what_is_no_qmp_is_broken() {
+    for text in [
+        "",
+        "hello\n",
+        "[]\n",
+        "{\"return\": {}}\n",
+        "{\"QMP\": 1}\n",
+        "{\"QMP\": ",
+    ] {
+        let answer = ask_one(
+            move |peer| {
+                peer.say(text);
+            },
+            &["query-status"],
+        );
+        assert_eq!(answer.verdict, Verdict::Broken, "{text:?}");
+        assert!(answer.replies.is_empty());
+    }
+    for text in ["", "\u{fffd}\n", "{}\n", "{\"return\": }\n"] {
+        let answer = ask_one(
+            move |peer| {
+                peer.shake_hands();
+                peer.hear();
+                peer.say(text);
+            },
+            &["query-status"],
+        );
+        assert_eq!(answer.verdict, Verdict::Broken, "{text:?}");
+    }
+    let answer = ask_one(
+        |peer| {
+            peer.say(GREETING);
+            peer.hear();
+            peer.say("{\"error\": {\"class\": \"X\", \"desc\": \"not today\"}}\n");
+        },
+        &["query-status"],
+    );
+    let error = answer.error.unwrap();
+    assert!(matches!(error.kind, ErrorKind::Handshake { .. }), "{error}");
+    assert!(error.to_string().contains("not today"), "{error}");
+}
+
+#[test]
+fn a_message_beyond_the_limit_is_refused() {
+    let monitor = Monitor::run(|peer| {
+        peer.shake_hands();
+        peer.answer(&"1".repeat(10_000));
+        peer.stay();
+    });
+    let guest = Guest {
+        path: monitor.path(),
+        pid: None,
+    };
+    let answers = query(&[guest], &questions(&["a"]), 5000, &within(AMPLE)).unwrap();
+    assert_eq!(answers[0].verdict, Verdict::Broken);
+    assert!(reason(&answers[0]).contains("more than 5000 bytes"));
+}
+
+#[test]
+fn commands_and_replies_of_any_size_pass() {
+    let monitor = Monitor::run(|peer| {
+        peer.shake_hands();
+        thread::sleep(Duration::from_millis(20));
+        let size = peer.hear().unwrap()["arguments"]["x"]
+            .as_str()
+            .unwrap()
+            .len();
+        peer.say(&format!("{{\"return\": \"{}\"}}\n", "y".repeat(size)));
+        peer.stay();
+    });
+    let guest = Guest {
+        path: monitor.path(),
+        pid: None,
+    };
+    let mut questions = questions(&["a"]);
+    questions[0].arguments = Some(format!("{{\"x\":\"{}\"}}", "x".repeat(3 << 20)));
+    let answers = query(&[guest], &questions, DEFAULT_LIMIT, &within(AMPLE)).unwrap();
+    assert_eq!(answers[0].verdict, Verdict::Answered);
+    assert_eq!(values(&answers[0])[0].len(), (3 << 20) + 2);
+}
+
+#[test]
+fn an_interrupt_ends_it() {
+    let silent = Monitor::run(Peer::stay);
+    let button = Button::default();
+    let guest = Guest {
+        path: silent.path(),
+        pid: None,
+    };
+    let start = Instant::now();
+    let error = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(50));
+            button.0.store(true, std::sync::atomic::Ordering::Release);
+        });
+        let wait = Wait::new(Deadline::after(Duration::from_millis(AMPLE)), &button);
+        query(&[guest], &questions(&["a"]), DEFAULT_LIMIT, &wait).unwrap_err()
+    });
+    assert_eq!(error.kind, ErrorKind::Interrupted);
+    assert!(start.elapsed() < Duration::from_millis(AMPLE) / 2);
+}
