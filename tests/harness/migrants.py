@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -136,3 +137,44 @@ def later(seconds: float, action: Callable[..., object], *arguments: object) -> 
         yield
     finally:
         timer.join()
+
+
+class Relay:
+    """A network between two nodes that can stop carrying anything."""
+
+    def __init__(self, port: int) -> None:
+        """What comes in at ``self.port`` goes to ``port`` of this host."""
+        self._to = port
+        self._held = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._ends: list[socket.socket] = []
+        threading.Thread(target=self._carry, daemon=True).start()
+
+    def __enter__(self) -> Relay:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for end in (self._listener, *self._ends):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def hold(self) -> None:
+        """From now on nothing arrives, and nobody learns of it: a cable that was pulled."""
+        self._held.set()
+
+    def _carry(self) -> None:
+        with contextlib.suppress(OSError):
+            sender, _ = self._listener.accept()
+            receiver = socket.create_connection(("127.0.0.1", self._to))
+            self._ends += [sender, receiver]
+            while data := sender.recv(1 << 16):
+                if self._held.is_set():
+                    return
+                receiver.sendall(data)

@@ -51,7 +51,8 @@ class Requests:
 
     def GetMigrationStatus(self, wanted: dict[str, Any]) -> dict[str, Any]:
         status = self._node.hypervisor().GetMigrationStatus(self._instance(wanted))
-        return {name: getattr(status, name, None) for name in ("status", "postcopy_status")}
+        names = ("status", "postcopy_status", "transferred_ram", "total_ram")
+        return {name: getattr(status, name, None) for name in names}
 
     def ListInstances(self) -> list[str]:
         return list(self._node.hypervisor().ListInstances())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -189,6 +190,40 @@ def test_a_source_that_is_busy(nodes, make):
         nodes.wait(guest)
     nodes.finish(guest, info)
     assert nodes.run_states(guest["name"]) == ("gone", "running")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_the_network_carries_nothing_any_more(nodes, make, live):
+    guest = make(nodes, **SLOW)
+    info = nodes.accept(guest)
+    with migrants.Relay(PORT) as network:
+        detour = {**guest, "migration_port": network.port}
+        nodes.source.call("MigrateInstance", detour, nodes.address, live)
+        migrants.hold(nodes, guest)
+        network.hold()
+        # the source is reached first: the target's node is cut off for Ganeti too
+        nodes.source.call("FinalizeMigrationSource", guest, False, live)
+        assert nodes.run_states(guest["name"]) == ("running", "inmigrate")
+        nodes.target.call("FinalizeMigrationDst", guest, info, False)
+    runs_at_source(nodes, guest)
+
+
+@pytest.fixture
+def empty_network(bridge):
+    """An address where nobody even refuses."""
+    subprocess.run(["ip", "address", "add", "192.0.2.1/24", "dev", bridge], check=True)
+    yield "192.0.2.2"
+    subprocess.run(["ip", "address", "del", "192.0.2.1/24", "dev", bridge], check=True)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_while_it_connects(nodes, make, live, empty_network):
+    guest = make(nodes)
+    nodes.source.call("MigrateInstance", guest, empty_network, live)
+    assert nodes.source.qemu(guest["name"], "query-migrate")["status"] == "setup"
+    assert nodes.source.call("GetMigrationStatus", guest)["status"] == "active"
+    nodes.source.call("FinalizeMigrationSource", guest, False, live)
+    runs_at_source(nodes, guest)
 
 
 # After it has completed

@@ -100,7 +100,7 @@ class MigratingGuest:
 
 
 def deadline() -> float:
-    """Seconds that a living QEMU gets; raises ``errors.HypervisorError`` for a bad variable."""
+    """Seconds that a living QEMU gets; a variable that is no number is not worth a failure."""
     text = os.environ.get(DEADLINE_VARIABLE)
     if text is None:
         return DEADLINE
@@ -108,11 +108,12 @@ def deadline() -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise errors.HypervisorError(
-            f"{DEADLINE_VARIABLE} is '{text}', which is no number of seconds"
-        )
-    return seconds
+    if 0 < seconds < float("inf"):
+        return seconds
+    logging.warning(
+        "%s is '%s', which is no number of seconds: %g it is", DEADLINE_VARIABLE, text, DEADLINE
+    )
+    return DEADLINE
 
 
 def ask(qmp: Any) -> View:

@@ -1,0 +1,95 @@
+"""How long a QEMU under migration is waited for, and what is seen of one that does not answer."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ganeti import errors
+
+from ganeti_hv_kvm.hv_kvm import instance_process
+from ganeti_hv_kvm.hv_kvm.migration import view
+
+
+class Connection:
+    timeout = 5.0
+    answers = {}
+
+    def __init__(self, path):
+        self.path = path
+        self.made.append(self)
+
+    def __enter__(self):
+        if self.answers is None:
+            raise errors.HypervisorError("no answer")
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def GetMigrationStatus(self):
+        return self.answers
+
+    def execute_qmp(self, command):
+        return {"status": "running"}
+
+
+@pytest.fixture
+def guest():
+    class Made(Connection):
+        made = []
+
+    pids = [7]
+    hooks = SimpleNamespace(qmp_connection=Made, pid_alive=lambda name: ("", pids[0], pids[0] > 0))
+    made = view.MigratingGuest(SimpleNamespace(name="web"), SimpleNamespace(qmp="/qmp"), hooks)
+    return SimpleNamespace(made=made, kind=Made, pids=pids)
+
+
+def test_what_qemu_says(guest):
+    guest.kind.answers = {"status": "failed", "error-desc": "broken"}
+    assert guest.made.look() == view.View(run_state="running", status="failed", error="broken")
+
+
+def test_it_never_migrated(guest):
+    assert guest.made.look().status == "none"
+
+
+def test_gone(guest):
+    guest.pids[0] = 0
+    assert guest.made.look() == view.GONE
+
+
+def test_silent(guest):
+    guest.kind.answers = None
+    assert guest.made.look() == view.SILENT
+
+
+def test_a_living_qemu_gets_a_minute(guest):
+    guest.made.look()
+    assert guest.kind.made[0].timeout == view.DEADLINE
+
+
+def test_a_stopped_one_gets_less(guest, monkeypatch):
+    monkeypatch.setattr(instance_process, "is_stopped", lambda pid: True)
+    guest.made.look()
+    assert guest.kind.made[0].timeout == view.STOPPED_DEADLINE
+
+
+def test_a_longer_time_out_of_the_connection_stays(guest):
+    guest.kind.timeout = 600.0
+    guest.made.look()
+    assert guest.kind.made[0].timeout == 600.0
+
+
+def test_the_environment_says_another(guest, monkeypatch):
+    monkeypatch.setenv(view.DEADLINE_VARIABLE, "90.5")
+    guest.made.look()
+    assert guest.kind.made[0].timeout == 90.5
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "0", "inf", "nan"])
+def test_the_environment_says_nonsense(guest, monkeypatch, caplog, text):
+    monkeypatch.setenv(view.DEADLINE_VARIABLE, text)
+    guest.made.look()
+    assert guest.kind.made[0].timeout == view.DEADLINE
+    assert view.DEADLINE_VARIABLE in caplog.text
