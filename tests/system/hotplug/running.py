@@ -31,8 +31,12 @@ class Running:
 
     def start(self, *, paused: bool = False) -> None:
         self.hypervisor.StartInstance(self.made, list(self.disks), paused)
+        self.attach(wait=not paused)
+
+    def attach(self, *, wait: bool = True) -> None:
+        """Looks at a guest that runs already; returns when Linux does."""
         self.console = SerialConsole(self.hypervisor._InstanceSerial(NAME))
-        if not paused:
+        if wait:
             self.console.wait_for(guest.STATUS_LINE.search, BOOT_TIMEOUT)
 
     def stop(self) -> None:

@@ -114,6 +114,14 @@ def steps_of(operation: Operation, running: Running, proxy: Proxy) -> list[str]:
     return [name for name in proxy.commands if name not in _HANDSHAKE]
 
 
+def error_of(operation: Operation, running: Running) -> str | None:
+    try:
+        operation.do(running)
+    except errors.HotplugError as error:
+        return str(error)
+    return None
+
+
 def same(state: dict[str, Any]) -> dict[str, Any]:
     """Without what may differ each time: names of TAPs, and the proxy's sockets in this process."""
     ours = {name for name in state["our open files"] if "socket:" not in name}
@@ -137,10 +145,8 @@ def test_a_fault_at_every_step(name: str, kind: str, running: Running, proxy: Pr
         what = f"{name}: step {number}, {step}, {kind}"
         where, action = KINDS[kind]
         fault = proxy.fail(where, ANY, action, matching=counted(number, proxy.commands))
-        try:
-            operation.do(running)
-        except errors.HotplugError as error:
-            assert "not undone" not in str(error), what
+        if error := error_of(operation, running):
+            assert "not undone" not in error, what
             left = same(running.state())
             if name.startswith("remove"):
                 # What the guest has released cannot be had back; the rest is done by the retry.

@@ -41,7 +41,9 @@ def test_a_silent_guest_keeps_its_disk(running):
     before = running.state()
     with paused(running):
         for _ in range(2):  # the second finds the first one's request still open
-            with pytest.raises(errors.HotplugError, match="did not release .* Nothing was removed"):
+            with pytest.raises(
+                errors.HotplugError, match=r"did not release .* Nothing was removed"
+            ):
                 running.remove_disk(disk)
         assert running.state() == before
     wait_until_gone(running, disk[0].hvinfo["id"])
@@ -98,7 +100,7 @@ def test_a_guest_that_refuses_is_told_from_a_silent_one(running):
     before = running.state()
     with Proxy(running.qmp) as proxy:
         proxy.fail(COMMAND, "device_del", refuse)
-        with pytest.raises(errors.HotplugError, match="refuses to release .* Nothing was removed"):
+        with pytest.raises(errors.HotplugError, match=r"refuses to release .* Nothing was removed"):
             running.remove_disk(disk)
     assert running.state()["devices"] == before["devices"]
     assert running.state()["runtime"] == before["runtime"]
