@@ -65,3 +65,16 @@ from .netdev import (
 )
 from .remote_image import HeadRequest
 from .remote_image import is_reachable as _CheckUrl
+from .validation import (
+    check_boot_parameters,
+    check_console_parameters,
+    check_disk_cache_parameters,
+    check_security_model,
+    check_spice_parameters,
+    check_vnc_parameters,
+    validate_disk_parameters,
+    validate_machine_version,
+    validate_security_model,
+    validate_spice_parameters,
+    validate_vnc_parameters,
+)

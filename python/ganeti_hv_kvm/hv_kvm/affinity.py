@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from ganeti import constants, errors, utils
 
@@ -80,7 +81,7 @@ def apply(masks: CpuMask, pid: int, vcpu_threads: Mapping[int, int]) -> None:
             f"QEMU reports {len(vcpu_threads)} vCPUs, but cpu_mask has {len(masks)} parts"
         )
     for (_, thread), mask in zip(sorted(vcpu_threads.items()), masks, strict=True):
-        _pin(thread, online_cpus() if _unpinned(mask) else mask)
+        pin(thread, online_cpus() if _unpinned(mask) else mask)
 
 
 def _unpinned(mask: list[int]) -> bool:
@@ -98,11 +99,27 @@ def _pin_all_threads(pid: int, cpus: Iterable[int]) -> None:
         if threads <= done:
             return
         for thread in threads - done:
-            _pin(thread, cpus, may_be_gone=thread != pid)
+            pin(thread, cpus, may_be_gone=thread != pid)
         done |= threads
 
 
-def _pin(thread: int, cpus: Iterable[int], *, may_be_gone: bool = False) -> None:
+def vcpu_threads(qmp_socket: str, qmp_connection: Callable[[str], Any]) -> dict[int, int]:
+    """Ask QEMU for the thread id of each vCPU, by the vCPU's number.
+
+    Raises:
+        errors.HypervisorError: QEMU does not answer.
+    """
+    with qmp_connection(qmp_socket) as qmp:
+        cpus = qmp.execute_qmp("query-cpus-fast")
+    return {cpu["cpu-index"]: cpu["thread-id"] for cpu in cpus}
+
+
+def pin(thread: int, cpus: Iterable[int], *, may_be_gone: bool = False) -> None:
+    """Let one thread run on these CPUs alone.
+
+    Raises:
+        errors.HypervisorError: it cannot; a thread that has gone is fine with ``may_be_gone``.
+    """
     wanted = sorted(cpus)
     try:
         os.sched_setaffinity(thread, wanted)

@@ -11,6 +11,7 @@ from ganeti import pathutils, utils
 from . import console, devices, instance_files, instance_process, nics, qemu_binary, shutdown
 from .command_line import aio_cache, device_features
 from .instance_files import Directories, InstanceFiles
+from .launch_names import LaunchNames
 from .qemu_binary import QemuFacts, Version
 from .shutdown import PidAlive
 
@@ -21,7 +22,7 @@ _FOLDERS: list[str] = [
 ]
 
 
-class PrivateNames:
+class PrivateNames(LaunchNames):
     """Where the files of an instance lie, what its process is, what QEMU says of itself.
 
     The directories are looked up on the class at each call: tests move them elsewhere.
