@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import console, guest, instance, leftovers, node
 
-from . import hardware
+from . import hardware, migration
 from .timeline import Timeline
 
 _NAME = "demo.example.com"
@@ -41,6 +41,7 @@ class Demo:
             self._run_guest()
         finally:
             self._node.remove()
+        migration.show(self._timeline, self._generation, self._module)
         print(f"\nAll steps done in {self._timeline.total():.1f} s; nothing is left.")
 
     def _run_guest(self) -> None:
