@@ -70,6 +70,9 @@ class LaunchNames:
     def _DeConfigureNIC(instance: Any, seq: int, nic: Any, tap: str) -> None:
         nic_scripts.undo(instance, seq, nic, tap)
 
+    def _DeConfigureAllNICs(self, instance: Any) -> None:
+        nic_scripts.undo_all(self._Files(instance.name))
+
     @classmethod
     def _SetProcessAffinity(cls, process_id: int, cpus: Any) -> None:
         unpinned = cpus == constants.CPU_PINNING_OFF
