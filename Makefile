@@ -20,10 +20,11 @@ RUST := Cargo.toml Cargo.lock clippy.toml pyproject.toml $(shell find src -name 
 PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi')
 # Network, mount and process namespaces of its own: no test sees or changes the machine's.
 PYTEST = $(SANDBOX) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@
-STAGES := lint-rust lint-python test-rust build test-native test-unit test-contract test-system
+STAGES := lint-rust lint-python test-rust build wheel
+TOGETHER := test-system-3.0 test-system-3.1 test-faults test-contract test-native test-unit
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
-  test-unit test-contract test-system cluster-up cluster-shell cluster-down format audit clean
+  test-unit test-contract test-faults test-system test-system-3.0 test-system-3.1 cluster-up cluster-shell cluster-down format audit clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +35,7 @@ demo: setup ## A real guest through Ganeti and this module, start to end (GANETI
 	@PYTHONPATH=tests $(SANDBOX) .work/enabled/bin/python -m demo --ganeti $(GANETI)
 
 test: setup ## Every check there is, with a summary
-	@MAKE='$(MAKE)' $(PYTHON) tests/harness/check_all.py $(STAGES)
+	@MAKE='$(MAKE)' $(PYTHON) tests/harness/check_all.py $(STAGES) --together $(TOGETHER)
 
 setup: ## Debian packages, .venv, a guest, Ganeti 3.1: only what is missing
 	@tests/setup/all.sh
@@ -79,11 +80,17 @@ test-unit: build ## Python units, under Ganeti 3.0 and under 3.1
 test-contract: build ## Ganeti's own suites, and comparisons with the original
 	$(PYTEST).xml tests/contract
 
-# The second pass leaves out what chooses its Ganeti itself.
-test-system: build ## Real QEMU, TAPs, processes; the original's faults
-	GANETI_UNDER_TEST=3.0 $(PYTEST)-3.0.xml tests/system
-	GANETI_UNDER_TEST=3.1 $(PYTEST)-3.1.xml tests/system \
-	  --ignore=tests/system/test_faults.py --ignore=tests/system/activation
+test-faults: build ## What the originals get wrong, and that ours does not
+	$(PYTEST).xml tests/system/test_faults.py
+
+test-system: test-system-3.0 test-system-3.1 ## Real QEMU, TAPs, processes, under both Ganetis
+
+# What chooses its Ganeti itself runs once.
+test-system-3.0: build wheel
+	GANETI_UNDER_TEST=3.0 $(PYTEST).xml tests/system --ignore=tests/system/test_faults.py
+test-system-3.1: build
+	GANETI_UNDER_TEST=3.1 $(PYTEST).xml tests/system --ignore=tests/system/test_faults.py \
+	  --ignore=tests/system/activation --ignore=tests/system/test_without_ganeti.py
 
 # A real two-node Ganeti in namespaces; CLUSTER_ROW and CLUSTER_MODULES choose what it is made of.
 CLUSTER = PYTHONPATH=tests $(PYTHON) -m cluster.harness

@@ -1,7 +1,11 @@
-"""`make test`: runs the given make targets one after the other, then sums up.
+"""`make test`: runs the given make targets, then sums up.
 
-All of them run, also after one has failed: a summary tells which, how long each took, how many
-tests passed, and every skip with its reason. The exit status is 0 only if all passed.
+usage: check_all.py TARGET... [--together TARGET...]
+
+The first run one after the other, those after `--together` two at a time: they wait for guests
+more than they compute, and each has namespaces of its own. All of them run, also after one has
+failed: a summary tells which, how long each took, how many tests passed, and every skip with its
+reason. The exit status is 0 only if all passed.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import sys
 import time
 import xml.etree.ElementTree as xml
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from paths import WORK
@@ -41,9 +46,9 @@ class Stage:
     counts: Counts
 
 
-def run_stage(name: str) -> Stage:
-    """Runs one target, its output shown as it comes."""
-    print(f"\n=== {name}", flush=True)
+def run_stage(name: str, *, live: bool = True) -> Stage:
+    """Runs one target; its output is shown as it comes, or in one piece at the end."""
+    print(f"\n=== {name}" if live else f"=== {name} begins", flush=True)
     start = time.monotonic()
     command = [os.environ.get("MAKE", "make"), name]
     output = []
@@ -53,10 +58,20 @@ def run_stage(name: str) -> Stage:
         assert process.stdout is not None
         for line in process.stdout:
             output.append(line)
-            print(line, end="", flush=True)
+            if live:
+                print(line, end="", flush=True)
     seconds = time.monotonic() - start
-    print(f"=== {name}: {'passed' if process.returncode == 0 else 'FAILED'} after {seconds:.1f} s")
-    return Stage(name, seconds, process.returncode, _count(name, "".join(output)))
+    text = "".join(output)
+    shown = "" if live else f"\n=== {name}\n{text}"
+    result = "passed" if process.returncode == 0 else "FAILED"
+    print(f"{shown}=== {name}: {result} after {seconds:.1f} s", flush=True)
+    return Stage(name, seconds, process.returncode, _count(name, text))
+
+
+def run_together(names: Sequence[str]) -> list[Stage]:
+    """Runs targets two at a time, in the order given; their results in the same order."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(lambda name: run_stage(name, live=False), names))
 
 
 def _count(stage: str, output: str) -> Counts:
@@ -81,8 +96,8 @@ def _count_case(case: xml.Element, counts: Counts) -> None:
         counts.passed += 1
 
 
-def summary(stages: Sequence[Stage]) -> str:
-    """The table, and below it each skip."""
+def summary(stages: Sequence[Stage], seconds: float) -> str:
+    """The table, and below it each skip; ``seconds`` is what all of it took."""
     lines = ["", f"{'stage':16}{'result':10}{'seconds':>8}{'passed':>8}{'failed':>8}{'skipped':>8}"]
     for stage in stages:
         counts = stage.counts
@@ -92,7 +107,6 @@ def summary(stages: Sequence[Stage]) -> str:
     skips = [skip for stage in stages for skip in stage.counts.skips]
     passed = sum(stage.counts.passed for stage in stages)
     failed = sum(stage.counts.failed for stage in stages)
-    seconds = sum(stage.seconds for stage in stages)
     totals = f"{seconds:8.1f}{passed:8}{failed:8}{len(skips):8}"
     result = "passed" if all(stage.status == 0 for stage in stages) else "FAILED"
     lines.append(f"{'all':16}{result:10}{totals}")
@@ -103,8 +117,10 @@ def summary(stages: Sequence[Stage]) -> str:
 def main(names: Sequence[str]) -> int:
     shutil.rmtree(_REPORTS, ignore_errors=True)
     _REPORTS.mkdir(parents=True)
-    stages = [run_stage(name) for name in names]
-    print(summary(stages))
+    start = time.monotonic()
+    cut = names.index("--together") if "--together" in names else len(names)
+    stages = [run_stage(name) for name in names[:cut]] + run_together(names[cut + 1 :])
+    print(summary(stages, time.monotonic() - start))
     return 0 if all(stage.status == 0 for stage in stages) else 1
 
 
