@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from harness import instance, node, original
+from harness.block_device import block_device
 from harness.proxy import COMMAND, REPLY, Message, Proxy, refuse
 from oracle import guests
 from oracle.place import Place, error_of, expect, fault_in, wait_until
@@ -192,6 +194,18 @@ def another_devices_release_is_not_ours(place: Place) -> None:
         error = error_of(lambda: _remove(place, made, _DISK, disk, 0))
     expect(error is None, f"the disk was removed, but: {error}")
     expect(_block(place)[1] == 0, f"left in QEMU: {_block(place)}")
+
+
+@fault_in("3.0")
+def a_block_device_is_added(place: Place) -> None:
+    made = _start(place, paused=True)
+    disk, image, _ = instance.disk(place.node.root, 1)
+    disk.dev_type = "plain"
+    with block_device(Path(image)) as path:
+        error = error_of(
+            lambda: place.node.hypervisor().HotAddDevice(made, _DISK, disk, (path, None), 1)
+        )
+    expect(error is None, f"{error}")
 
 
 def _started_by_3_0(place: Place) -> tuple[Any, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import stat
 from typing import Any
 
 from ganeti import constants, errors
@@ -86,13 +88,21 @@ def _add_drive(qmp: Any, guest: Guest, hvp: dict[str, Any], plug: Plug) -> None:
     timeout = max(qmp.timeout, STORAGE_TIMEOUT) if _is_remote(disk) else None
 
     def add_drive(filename: str) -> None:
-        words = drive.replace(f"file={_doubled(target)}", f"file={_doubled(filename)}", 1)
+        words = drive.replace(f"file={_doubled(target)}", _opened(target, filename), 1)
         command = f'drive_add dummy "{_quoted(words)}"'
         said = qmp.HumanMonitorCommand(command, timeout=timeout).strip()
         if said != "OK":
             raise errors.HotplugError(f"QEMU refused drive_add: {said or 'it said nothing'}")
 
     qmp.HotAddDisk(disk, plug.devid, target, add_drive, direct="cache=none" in drive.split(","))
+
+
+def _opened(target: str, filename: str) -> str:
+    """How QEMU is to open a drive's storage, which it gets by the name ``filename``."""
+    if filename != target and stat.S_ISBLK(os.stat(target).st_mode):
+        # It tells a block device by its path, which a descriptor does not have.
+        return f"file.driver=host_device,file.filename={_doubled(filename)}"
+    return f"file={_doubled(filename)}"
 
 
 def _doubled(text: str) -> str:
