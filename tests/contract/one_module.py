@@ -76,6 +76,14 @@ def on_node(name: str, value: Any) -> bool:
     return check is None or bool(check(value))
 
 
+def assessment(changes: dict[str, Any]) -> list[str]:
+    """What is said of the defaults with these changes."""
+    found: list[str] = Hypervisor.AssessParameters(
+        {**constants.HVC_DEFAULTS[constants.HT_KVM], **changes}
+    )
+    return found
+
+
 def facts() -> dict[str, Any]:
     """What this Ganeti's constants say."""
     return {
@@ -86,7 +94,7 @@ def facts() -> dict[str, Any]:
 
 
 WHAT = {f.__name__: f for f in (validation, upgrade, read_and_write, console, parameters, syntax)}
-WHAT |= {f.__name__: f for f in (on_node, facts)}
+WHAT |= {f.__name__: f for f in (on_node, assessment, facts)}
 
 
 def answer(what: str, arguments: list[Any]) -> dict[str, Any]:
