@@ -43,17 +43,16 @@ class RemoteError(Exception):
 class RemoteNode:
     """One node; its methods are those of Ganeti's hypervisor class, called by name."""
 
-    def __init__(self, generation: str = "3.0", module: str = node.OURS) -> None:
+    def __init__(self, generation: str, module: str, **environment: str) -> None:
         node.require_sandbox()
         self.generation = generation
         self.module = module
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("GANETI_ROOT")}
         self._process = subprocess.Popen(
             [sys.executable, str(_SERVER), generation, module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env={**os.environ, **environment},
             cwd=paths.PROJECT,
         )
         self._lock = threading.Lock()
@@ -238,9 +237,7 @@ def _text(remote: RemoteNode, *request: Any) -> str:
 
 
 @contextlib.contextmanager
-def pair(
-    source: tuple[str, str] = ("3.0", node.OURS), target: tuple[str, str] = ("3.0", node.OURS)
-) -> Iterator[Pair]:
+def pair(source: tuple[str, str], target: tuple[str, str], **environment: str) -> Iterator[Pair]:
     """Two nodes, each given as (generation, module)."""
-    with RemoteNode(*source) as first, RemoteNode(*target) as second:
+    with RemoteNode(*source, **environment) as first, RemoteNode(*target, **environment) as second:
         yield Pair(first, second)

@@ -13,7 +13,6 @@ from harness.two_nodes import RemoteError
 SAYS_NO = proxy.refuse("not today")
 FAULTS = [
     pytest.param(proxy.COMMAND, SAYS_NO, id="refused"),
-    pytest.param(proxy.COMMAND, proxy.cut, id="cut before"),
     pytest.param(proxy.REPLY, proxy.cut, id="cut after"),
 ]
 #: The guest is where QEMU, not Ganeti, says that it is.

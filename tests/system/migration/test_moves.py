@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from harness import migrants
+from harness import migrants, paths
 from harness.migrants import ONE_PASS, SLOW, TICKS
 
 MIB = 1 << 20
 
+EACH_QEMU = pytest.mark.parametrize(
+    "qemu", [paths.QEMU, paths.QEMU_10], ids=["QEMU 7.2", "QEMU 10"], indirect=True
+)
 
+
+@EACH_QEMU
 def test_live_there_and_back(nodes, make, tmp_path):
     guest = make(nodes, nics=1, disk_folder=str(tmp_path), **ONE_PASS, **TICKS)
     name = guest["name"]
@@ -43,6 +48,7 @@ def test_live_there_and_back(nodes, make, tmp_path):
         assert Path(f"/sys/class/net/{tap}/master").resolve().name == "br0"
 
 
+@EACH_QEMU
 def test_non_live_runs_afterwards(nodes, make):
     guest = make(nodes, **TICKS, migration_bandwidth=20)
     with migrants.serial(nodes.source, guest) as here:
@@ -56,6 +62,7 @@ def test_non_live_runs_afterwards(nodes, make):
     assert nodes.run_states(guest["name"]) == ("gone", "running")
 
 
+@EACH_QEMU
 @pytest.mark.parametrize("live", [True, False])
 def test_a_paused_guest_stays_paused(nodes, make, live):
     guest = make(nodes, **ONE_PASS)
@@ -64,6 +71,7 @@ def test_a_paused_guest_stays_paused(nodes, make, live):
     assert nodes.run_states(guest["name"]) == ("gone", "paused")
 
 
+@EACH_QEMU
 def test_a_guest_that_was_started_paused_and_runs_now(nodes, make):
     guest = make(nodes, paused=True, **ONE_PASS)
     assert nodes.source.run_state(guest["name"]) == "prelaunch"
@@ -114,12 +122,14 @@ def test_capabilities_after_an_abort(nodes, make):
     assert not {"xbzrle", "events"} & capabilities(nodes.source, guest)
 
 
+@EACH_QEMU
 def test_a_capability_that_makes_qemu_wait(nodes, make):
     guest = make(nodes, migration_caps="pause-before-switchover", **ONE_PASS)
     nodes.migrate(guest)
     assert nodes.run_states(guest["name"]) == ("gone", "running")
 
 
+@EACH_QEMU
 def test_postcopy(nodes, make):
     guest = make(nodes, migration_caps="postcopy-ram", migration_bandwidth=8, **TICKS)
     with migrants.serial(nodes.source, guest) as here:

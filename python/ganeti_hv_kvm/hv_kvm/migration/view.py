@@ -75,14 +75,14 @@ class MigratingGuest:
     def monitor(self) -> Iterator[Any]:
         """Connect to QEMU, with the patience that a migration needs."""
         connection = self.hooks.qmp_connection(self.files.qmp)
-        connection.timeout = max(connection.timeout, self._deadline())
+        connection.timeout = self._deadline()
         with connection as qmp:
             yield qmp
 
     def _deadline(self) -> float:
         pid = self.pid()
         if pid is not None and instance_process.is_stopped(pid):
-            return STOPPED_DEADLINE
+            return min(STOPPED_DEADLINE, deadline())
         return deadline()
 
     def look(self) -> View:

@@ -75,12 +75,6 @@ def test_a_stopped_one_gets_less(guest, monkeypatch):
     assert guest.kind.made[0].timeout == view.STOPPED_DEADLINE
 
 
-def test_a_longer_time_out_of_the_connection_stays(guest):
-    guest.kind.timeout = 600.0
-    guest.made.look()
-    assert guest.kind.made[0].timeout == 600.0
-
-
 def test_the_environment_says_another(guest, monkeypatch):
     monkeypatch.setenv(view.DEADLINE_VARIABLE, "90.5")
     guest.made.look()
