@@ -32,6 +32,7 @@ def modules() -> tuple[str, str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "core: part of the short run")
+    config.addinivalue_line("markers", "mixed: both modules in one cluster")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,6 +46,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     if report.when == "call" or (report.when == "setup" and report.outcome != "passed"):
         title = (item.function.__doc__ or item.name).strip().splitlines()[0]  # type: ignore[attr-defined]
+        if callspec := getattr(item, "callspec", None):
+            title = f"{title.rstrip('.')}: {callspec.id}"
         _record.append(
             {
                 "step": title.rstrip("."),
@@ -64,17 +67,15 @@ def _why(error: BaseException) -> str:
     return lines[-1 if isinstance(error, CommandFailed) else 0]
 
 
-def pytest_sessionfinish() -> None:
-    if path := os.environ.get("CLUSTER_RESULTS"):
-        Path(path).write_text(json.dumps(_record, indent=1))
-
-
 @pytest.fixture(scope="session")
 def nodes() -> Iterator[Cluster]:
     """Two nodes that are no cluster yet."""
     harness_node.require_sandbox()
     made = Cluster(systems.chosen())
     yield made
+    if path := os.environ.get("CLUSTER_RESULTS"):
+        record = {"versions": made.versions(), "steps": _record}
+        Path(path).write_text(json.dumps(record, indent=1))
     if folder := os.environ.get("CLUSTER_LOGS"):
         made.save_logs(Path(folder))
     made.close()

@@ -19,11 +19,29 @@ from .systems import System
 OURS, ORIGINAL = "ours", "original"
 NAME = "cluster.example.com"
 ADDRESS = "192.0.2.100"
+BANDWIDTH = 1000  # MiB a second
 STORAGE = "/srv/ganeti/file-storage"
 SHARED_STORAGE = "/srv/ganeti/shared-file-storage"
 AREA = paths.WORK / "cluster/area"
 INSTANCES = [f"i{number}.example.com" for number in range(1, 21)]
 _NODES = {"n1.example.com": "192.0.2.1", "n2.example.com": "192.0.2.2"}
+
+
+class Running:
+    """A command that was started and not yet waited for."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def wait(self, timeout: float = 300.0) -> tuple[int, str]:
+        """Its exit status and what it printed."""
+        try:
+            output, _ = self._process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            output, _ = self._process.communicate()
+            raise TimeoutError(f"still running after {timeout:g} s: {output}") from None
+        return self._process.returncode, output
 
 
 class Cluster:
@@ -98,6 +116,14 @@ class Cluster:
         result = self.master.run(*argv, timeout=timeout, check=check)
         return result.stdout + result.stderr
 
+    def start(self, *argv: str) -> Running:
+        """Begin one of Ganeti's commands on the master."""
+        return Running(self.master.namespaces.start(*argv))
+
+    def set_migration_bandwidth(self, mebibytes: int) -> None:
+        """Per second, for migrations from now on."""
+        self.gnt("gnt-cluster", "modify", "-H", f"kvm:migration_bandwidth={mebibytes}")
+
     def verify(self) -> list[str]:
         """The errors that `gnt-cluster verify` finds, but for what this machine's kernel lacks."""
         text = self.gnt("gnt-cluster", "verify", check=False)
@@ -107,6 +133,14 @@ class Cluster:
         if not Path("/proc/sysrq-trigger").exists():
             found = [line for line in found if "/proc/sysrq-trigger" not in line]
         return found
+
+    def versions(self) -> str:
+        """Of Debian, Ganeti, QEMU and Python, as the first node has them."""
+        debian = self.master.shell('. /etc/os-release; echo "$PRETTY_NAME"').strip()
+        ganeti = self.master.shell("gnt-cluster --version | grep -o '[0-9].*'", check=False).strip()
+        qemu = self.master.run(str(paths.QEMU), "--version").stdout.split("version ")[1].split()[0]
+        python = self.master.run("/usr/bin/python3", "--version").stdout.split()[1]
+        return f"{debian}, Ganeti {ganeti}, QEMU {qemu}, Python {python}."
 
     def save_logs(self, folder: Path) -> None:
         """Copy Ganeti's logs out of the nodes."""
@@ -137,9 +171,18 @@ class Cluster:
 
 
 def _lower_layers(system: System) -> list[Path]:
+    """What the nodes' files are, the system's packages installed."""
     if system.packages is None:
         return [system.root]
-    raise NotImplementedError(system.name)
+    folder = AREA / "packages"
+    layers = Layers([system.root], folder, folder / "root", [(system.packages, "/srv/packages")])
+    one = Node("packages.example.com", "192.0.2.3", layers)
+    try:
+        one.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
+        one.shell("dpkg --force-confold -i /srv/packages/*.deb", timeout=600)
+    finally:
+        one.namespaces.end()
+    return [folder / "upper", system.root]
 
 
 def _parameters() -> str:
@@ -155,7 +198,7 @@ def _parameters() -> str:
             "serial_console": "True",
             "vhost_net": "False",
             # One pass over the memory: before 9.0, QEMU loses writes of emulated guests in others.
-            "migration_bandwidth": "1000",
+            "migration_bandwidth": str(BANDWIDTH),
             "migration_downtime": "2000",
         }.items()
     )

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from harness import guest, migrants, two_nodes
 from harness.console import SerialConsole
@@ -73,10 +74,14 @@ class Instance:
     def modify(self, *options: str) -> str:
         return self.gnt("modify", *options)
 
-    def hot_modify(self, *options: str) -> str:
-        """Change devices of the running guest; 3.0 has to be asked for that."""
-        hotplug = ("--hotplug",) if self.cluster.generation == "3.0" else ()
-        return self.modify("--force", *hotplug, *options)
+    @property
+    def hotplug(self) -> tuple[str, ...]:
+        """The option that makes a modification reach the running guest; 3.1 does so anyway."""
+        return ("--hotplug",) if self.cluster.generation == "3.0" else ()
+
+    def hot_modify(self, *options: str, check: bool = True) -> str:
+        """Change devices of the running guest."""
+        return self.gnt("modify", "--force", *self.hotplug, *options, check=check)
 
     def migrate(self, target: Node, *options: str, check: bool = True) -> str:
         return self.gnt("migrate", "--force", f"--target-node={target.name}", *options, check=check)
@@ -114,11 +119,24 @@ class Instance:
 
     def run_state(self, node: Node | None = None) -> str:
         """What QEMU itself says, on a monitor that no module uses."""
-        path = (node or self.node).socket(self.name, "kvmd")
         try:
-            return str(two_nodes.raw_qmp(path, "query-status", {})["status"])
+            return str(self.qemu(node or self.node, "query-status")["status"])
         except OSError:
             return "gone"
+
+    def qemu(self, node: Node, command: str, **arguments: object) -> Any:
+        """What its QEMU on a node answers, on a monitor that no module uses."""
+        return two_nodes.raw_qmp(node.socket(self.name, "kvmd"), command, arguments)
+
+    def hold_migration(self, source: Node, timeout: float = 60.0) -> None:
+        """Returns when memory is being sent, from then on so slowly that there is no end."""
+        crawl = {"max-bandwidth": 1 << 16}
+        deadline = time.monotonic() + timeout
+        while self.qemu(source, "query-migrate").get("status") != "active":
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name} does not begin to migrate")
+            time.sleep(0.05)
+        self.qemu(source, "migrate-set-parameters", **crawl)
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Signal its QEMU behind Ganeti's back."""
@@ -162,18 +180,15 @@ class Instance:
 
     def stop_counting(self) -> None:
         with self.console() as console:
-            console.send("kill $counter")
+            # Were it closed at once, QEMU would drop what was typed.
+            console.send('kill $counter && echo "count"ing ended')
+            console.wait_for(lambda line: "counting ended" in line, SEEN_TIMEOUT)
 
     def ticks(self, node: Node, timeout: float = 30.0) -> migrants.Ticks:
         """Writes down the guest's ticks on a node, from the moment QEMU is there."""
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                return migrants.Ticks(node, {"name": self.name})  # type: ignore[arg-type]
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        socket = node.socket(self.name, "serial")
+        migrants.wait_until(socket.exists, timeout, f"QEMU on {node.short_name}")
+        return migrants.Ticks(node, {"name": self.name})  # type: ignore[arg-type]
 
     # Repair, for the next step not to suffer from the last one
 

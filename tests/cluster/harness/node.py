@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,14 @@ class Node:
     def shell(self, script: str, *, timeout: float = 240.0, check: bool = True) -> str:
         """What a script prints."""
         return self.run("bash", "-euc", script, timeout=timeout, check=check).stdout
+
+    def look_from_outside(self, program: str) -> str:
+        """What a Python program prints that has this node's network, and else nothing of it."""
+        enter = ["nsenter", "-t", str(self.namespaces.pid), "-n", "--"]
+        command = [*enter, sys.executable, "-c", program]
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=60
+        ).stdout.strip()
 
     def path(self, inside: str) -> Path:
         """Where a file of the node is seen from here."""
@@ -87,6 +96,10 @@ class Node:
         if action != "stop" and name == "ganeti-noded":
             self._wait_for_port(1811)
 
+    def kill_node_daemon(self) -> None:
+        """Kill the node daemon with the requests that it is working on."""
+        self.shell("pkill -9 -f /usr/sbin/ganeti-noded; true")
+
     def _wait_for_port(self, port: int) -> None:
         deadline = time.monotonic() + _DAEMON_TIMEOUT
         probe = f"exec 3<>/dev/tcp/{self.address}/{port}"
@@ -121,7 +134,18 @@ class Node:
         return found[0] if found else None
 
     def signal(self, pid: int, number: signal.Signals) -> None:
-        self.run("kill", f"-{number.value}", str(pid))
+        """Signal a process of the node at once; nothing is started for it."""
+        os.kill(self._pid_outside(pid), number)
+
+    def _pid_outside(self, pid: int) -> int:
+        namespace = os.readlink(f"/proc/{self.namespaces.pid}/ns/pid")
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{entry}/ns/pid") == namespace:
+                    status = Path(f"/proc/{entry}/status").read_text()
+                    if re.search(rf"^NSpid:.*\s{pid}$", status, re.M):
+                        return int(entry)
+        raise ProcessLookupError(f"{self.short_name} has no process {pid}")
 
     def command_line(self, pid: int) -> list[str]:
         data = self.path(f"/proc/{pid}/cmdline").read_bytes()
@@ -140,8 +164,8 @@ class Node:
 
     def taps(self) -> list[str]:
         """The TAP devices of this node."""
-        text = self.run("ip", "-o", "link", "show").stdout
-        return re.findall(r"^\d+: ((?:tap|gnt)\S*):", text, re.M)
+        text = self.path("/proc/1/net/dev").read_text()
+        return re.findall(r"^\s*((?:tap|gnt)[^:\s]*):", text, re.M)
 
 
 def prepare(node: Node, hosts: str, keys: Path, storage: Sequence[str]) -> None:
