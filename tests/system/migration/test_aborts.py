@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import migrants, node, paths, two_nodes
+from harness import migrants, node, paths, proxy, two_nodes
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError
 
@@ -96,6 +96,24 @@ def test_a_guest_that_does_not_run(nodes, make):
 
 
 # While memory is sent
+
+
+@EACH_QEMU
+@pytest.mark.parametrize("live", [True, False])
+def test_a_guest_that_came_by_migration_itself(nodes, make, live):
+    guest = make(nodes, **ONE_PASS)
+    nodes.migrate(guest)
+    back = nodes.reversed()
+    info = back.accept(guest)
+    with proxy.Proxy(back.source.socket(guest["name"], "qmp")) as monitor:
+        monitor.fail(proxy.COMMAND, "migrate", proxy.refuse("not today"))
+        with pytest.raises(RemoteError, match="not today"):
+            back.source.call("MigrateInstance", guest, back.address, live)
+    assert back.source.run_state(guest["name"]) == "running"
+    assert back.abort(guest, info, live=live) == ("", "")
+    with pytest.raises(RemoteError, match="was not ended"):
+        back.source.call("FinalizeMigrationSource", guest, True, live)
+    runs_at_source(back, guest)
 
 
 @EACH_QEMU
@@ -303,3 +321,12 @@ def test_postcopy_is_not_cancelled(nodes, make):
     nodes.wait(guest)
     nodes.finish(guest, info)
     assert nodes.run_states(guest["name"]) == ("gone", "running")
+
+
+def test_paused_by_its_owner_meanwhile(nodes, make):
+    guest = make(nodes, **SLOW)
+    info = nodes.begin(guest)
+    migrants.hold(nodes, guest)
+    nodes.source.qemu(guest["name"], "stop")
+    assert nodes.abort(guest, info) == ("", "")
+    assert nodes.run_states(guest["name"]) == ("paused", "gone")

@@ -47,7 +47,7 @@ _MOVED = "postmigrate"
 #: What an abort does, where the state of the migration alone decides.
 _ABORTED: dict[str, AtSource] = {
     "none": AtSource.STAY,
-    "completed": AtSource.MOVED,
+    "completed": AtSource.STAY,  # it came here that way
     # nothing of the guest's last state was sent yet
     "setup": AtSource.CANCEL,
     "wait-unplug": AtSource.CANCEL,
@@ -74,14 +74,21 @@ def at_source(view: View, success: bool) -> AtSource:
     return _source_after_success(view) if success else _source_after_abort(view)
 
 
+def has_left(view: View) -> bool:
+    """Whether all of the guest was sent away from here.
+
+    QEMU tells the same status of a guest that once came here by migration, and runs.
+    """
+    return view.status == "completed" and view.run_state in (_MOVING, _MOVED)
+
+
 def _source_after_success(view: View) -> AtSource:
-    if view.status == "completed":
-        return AtSource.REFUSE if view.run_state == "running" else AtSource.END
-    return AtSource.REFUSE
+    return AtSource.END if has_left(view) else AtSource.REFUSE
 
 
 def _source_after_abort(view: View) -> AtSource:
-    if decided := _ABORTED.get(view.status):
+    decided = AtSource.MOVED if has_left(view) else _ABORTED.get(view.status)
+    if decided:
         return decided
     if view.run_state == _MOVING:
         return AtSource.WAIT

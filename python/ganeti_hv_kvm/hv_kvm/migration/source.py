@@ -13,11 +13,12 @@ from ganeti_hv_kvm.hv_kvm import instance_process
 from ganeti_hv_kvm.hv_kvm.command_line import START_PAUSED
 
 from . import capabilities, info, note
-from .decision import AtSource, at_source
+from .decision import AtSource, at_source, has_left
 from .view import GONE, MigratingGuest, View, ask
 
 _MIB = 1 << 20
-_UNTOUCHED = ("none", "failed", "cancelled")
+#: No migration away from here is under way; "completed" is one that brought the guest.
+_UNTOUCHED = ("none", "failed", "cancelled", "completed")
 
 #: Seconds that QEMU gets to finish a switch-over or a cancellation.
 SETTLE = 30.0
@@ -44,7 +45,9 @@ def migrate(guest: MigratingGuest, target: str, live: bool) -> None:
         view = ask(qmp)
         _check_can_leave(guest, view)
     pause = not live and view.run_state == "running"
-    note.write(guest, view.run_state)
+    note.remove(guest)
+    if not live:
+        note.write(guest, view.run_state)
     try:
         with guest.monitor() as qmp:
             _send(guest, qmp, target, pause)
@@ -68,9 +71,9 @@ def _send(guest: MigratingGuest, qmp: Any, target: str, pause: bool) -> None:
 def _check_can_leave(guest: MigratingGuest, view: View) -> None:
     if view.run_state == "inmigrate":
         reason = "it has not arrived here itself"
-    elif view.run_state == "postmigrate" and view.status not in _UNTOUCHED:
+    elif has_left(view):
         reason = "it has left this node already"
-    elif view.status in (*_UNTOUCHED, "completed"):
+    elif view.status in _UNTOUCHED:
         return
     else:
         reason = f"a migration of it is under way ('{view.status}')"
@@ -85,7 +88,7 @@ def _take_back(guest: MigratingGuest, paused: bool) -> None:
     try:
         with guest.monitor() as qmp:
             view = ask(qmp)
-            if view.status not in _UNTOUCHED or view.run_state == "postmigrate":
+            if view.status not in _UNTOUCHED or has_left(view):
                 return
             if paused and view.run_state == "paused":
                 qmp.ContinueGuestEmulation()

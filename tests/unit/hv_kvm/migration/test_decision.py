@@ -40,6 +40,7 @@ def view(status: str, run_state: str) -> View:
         (view("completed", "postmigrate"), AtSource.END),
         (view("completed", "finish-migrate"), AtSource.END),
         (view("completed", "running"), AtSource.REFUSE),
+        (view("completed", "paused"), AtSource.REFUSE),
         (view("active", "running"), AtSource.REFUSE),
         (view("failed", "postmigrate"), AtSource.REFUSE),
         (view("none", "running"), AtSource.REFUSE),
@@ -73,7 +74,9 @@ def test_source_after_success(seen, action):
         (view("failed", "finish-migrate"), AtSource.WAIT),
         (view("failed", "postmigrate"), AtSource.STAY),
         (view("completed", "postmigrate"), AtSource.MOVED),
-        (view("completed", "running"), AtSource.MOVED),
+        (view("completed", "finish-migrate"), AtSource.MOVED),
+        (view("completed", "running"), AtSource.STAY),  # it came here by migration
+        (view("completed", "paused"), AtSource.STAY),
         (view("postcopy-active", "finish-migrate"), AtSource.SPLIT),
         (view("postcopy-paused", "finish-migrate"), AtSource.SPLIT),
         (view("colo", "colo"), AtSource.SPLIT),
@@ -110,7 +113,7 @@ def test_target(seen, success, action):
     assert at_target(seen, success) is action
 
 
-HANDED_OVER = {"completed", "postcopy-active", "postcopy-paused", "postcopy-recover", "colo"}
+HANDED_OVER = {"postcopy-active", "postcopy-paused", "postcopy-recover", "colo"}
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -119,9 +122,10 @@ def test_no_state_lets_a_guest_run_twice(status, run_state):
     seen = view(status, run_state)
     if status in HANDED_OVER:
         assert at_source(seen, False) in (AtSource.MOVED, AtSource.SPLIT)
-    if at_source(seen, True) is AtSource.END:
-        assert status == "completed"
-        assert run_state != "running"
+    if status == "completed" and run_state in ("finish-migrate", "postmigrate"):
+        assert at_source(seen, False) is AtSource.MOVED
+    else:
+        assert at_source(seen, True) is AtSource.REFUSE
     if at_source(seen, False) is AtSource.CANCEL:
         # else QEMU would resume it, however late that comes
         assert run_state != "running" or status in ("setup", "wait-unplug", "pre-switchover")
