@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from . import boot, display, machine, network, peripherals, process, storage
+from .display import takes_password
 from .network import device_features
 from .process import START_PAUSED
 from .request import AttachedNic, Completion, Display, LateSection, Paths, Section, StartRequest
@@ -29,6 +30,7 @@ __all__ = [
     "build",
     "complete",
     "device_features",
+    "takes_password",
 ]
 
 _HEAD: tuple[Section, ...] = (

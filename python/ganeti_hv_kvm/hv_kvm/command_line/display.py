@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from itertools import pairwise
 
 from ganeti import constants, errors, netutils
 
@@ -132,3 +134,16 @@ def vga(request: StartRequest) -> list[str]:
     if not model and request.hvp[constants.HV_KVM_SPICE_BIND]:
         model = "qxl"
     return ["-vga", model] if model else []
+
+
+def takes_password(command: Sequence[str], protocol: str) -> bool:
+    """Whether a stored command has a display of this protocol that a password can be set for.
+
+    ``protocol`` is QMP's "vnc" or "spice". QEMU refuses one for a display that was not started to
+    ask for it: on another one, or none, than the parameters of today describe.
+    """
+    arguments = [value for switch, value in pairwise(command) if switch == f"-{protocol}"]
+    if protocol == "spice":
+        return any("disable-ticketing" not in value.split(",") for value in arguments)
+    flags = {flag.partition("=")[0] for value in arguments for flag in value.split(",")[1:]}
+    return "password" in flags
