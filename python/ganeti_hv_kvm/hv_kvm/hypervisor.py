@@ -22,6 +22,7 @@ from . import (
     inventory,
     launch,
     memory,
+    monitor,
     nic_scripts,
     plan,
     qemu_binary,
@@ -44,6 +45,11 @@ def _namespace() -> ModuleType:
     from ganeti_hv_kvm import hv_kvm
 
     return hv_kvm
+
+
+def _qmp_connection(path: str) -> Any:
+    """Make a connection for commands that every QEMU knows."""
+    return monitor.without_discovery(_namespace().QmpConnection)(path)
 
 
 class KVMHypervisor(
@@ -77,7 +83,7 @@ class KVMHypervisor(
         cls, instance_name: str, command: str, timeout: float | None = None
     ) -> Any:
         """Give a command to the human monitor; its text is ``stdout`` of what comes back."""
-        with _namespace().QmpConnection(cls._InstanceQmpMonitor(instance_name)) as qmp:
+        with _qmp_connection(cls._InstanceQmpMonitor(instance_name)) as qmp:
             text = qmp.HumanMonitorCommand(command, timeout=timeout)
         return utils.RunResult(0, None, text, "", command.split(" ", maxsplit=1)[0], None, None)
 
@@ -87,7 +93,7 @@ class KVMHypervisor(
         namespace = _namespace()
         return launch.Hooks(
             open_tap=namespace.OpenTap,
-            qmp_connection=namespace.QmpConnection,
+            qmp_connection=_qmp_connection,
             pid_alive=self._InstancePidAlive,
             configure_nic=self._ConfigureNIC,
             execute_cpu_affinity=self._ExecuteCpuAffinity,
@@ -144,8 +150,7 @@ class KVMHypervisor(
         if force:
             shutdown.power_off(files, pid_alive)
         else:
-            connection = _namespace().QmpConnection
-            shutdown.power_down(instance, files, pid_alive, connection, timeout)
+            shutdown.power_down(instance, files, pid_alive, _qmp_connection, timeout)
 
     def CleanupInstance(self, instance_name: str) -> None:
         """Remove the files of a stopped instance.
@@ -171,7 +176,7 @@ class KVMHypervisor(
         Raises:
             errors.HypervisorError: what it uses instead.
         """
-        memory.balloon(self._Files(instance.name), mem, _namespace().QmpConnection)
+        memory.balloon(self._Files(instance.name), mem, _qmp_connection)
 
     @staticmethod
     def _ConfigureNIC(
@@ -183,7 +188,7 @@ class KVMHypervisor(
     def _ExecuteCpuAffinity(self, instance: Any, cpu_mask: str) -> None:
         """Pin the running guest. 3.0 gives the instance's name here, 3.1 the instance."""
         name = getattr(instance, "name", instance)
-        with _namespace().QmpConnection(self._InstanceQmpMonitor(name)) as qmp:
+        with _qmp_connection(self._InstanceQmpMonitor(name)) as qmp:
             cpus = qmp.execute_qmp("query-cpus-fast")
         masks = affinity.parse(cpu_mask, len(cpus))
         if masks:

@@ -34,6 +34,9 @@ from .qemu_binary import QemuFacts
 from .shutdown import PidAlive
 from .undo import Undo
 
+#: QMP's name and arguments
+Command = tuple[str, dict[str, Any] | None]
+
 
 @dataclass(frozen=True)
 class Hooks:
@@ -129,10 +132,9 @@ class Launch:
                 nic_scripts.remember(self.instance, self.files)
             if uid:
                 uid.Unlock()
-            self._set_passwords(passwords)
             if pinned:
                 self.hooks.execute_cpu_affinity(self.instance, cpu_mask)
-            self._balloon_and_go()
+            self._give_commands([*_set_passwords(passwords), *self._balloon_and_go()])
 
     def check(self) -> None:
         """Find out what would make ``run`` fail, as far as that can be known before.
@@ -243,28 +245,22 @@ class Launch:
                 f" and said: {log.news() or 'nothing'}"
             )
 
-    def _set_passwords(self, passwords: dict[str, str]) -> None:
-        """Give QEMU its passwords; until then it lets nobody in."""
-        if not passwords:
-            return
-        with self.hooks.qmp_connection(self.files.qmp) as qmp:
-            for protocol, password in passwords.items():
-                qmp.execute_qmp("set_password", {"protocol": protocol, "password": password})
-
-    def _balloon_and_go(self) -> None:
+    def _balloon_and_go(self) -> Iterator[Command]:
         """Let the guest run, with the memory that the node can spare."""
         if self.incoming:
             return  # its memory comes as it is, and it has no driver to ask before it runs
         wanted = memory.startup_memory(self.instance.beparams)
-        balloon = wanted < self.instance.beparams[constants.BE_MAXMEM]
-        go = command_line.START_PAUSED not in self.runtime[0]
-        if not (balloon or go):
+        if wanted < self.instance.beparams[constants.BE_MAXMEM]:
+            yield "balloon", {"value": wanted * memory.MIB}
+        if command_line.START_PAUSED not in self.runtime[0]:
+            yield "cont", None
+
+    def _give_commands(self, commands: list[Command]) -> None:
+        if not commands:
             return
         with self.hooks.qmp_connection(self.files.qmp) as qmp:
-            if balloon:
-                qmp.execute_qmp("balloon", {"value": wanted * memory.MIB})
-            if go:
-                qmp.execute_qmp("cont")
+            for command, arguments in commands:
+                qmp.execute_qmp(command, arguments)
 
     def _kill(self) -> None:
         _, pid, _ = self.hooks.pid_alive(self.instance.name)
@@ -279,6 +275,12 @@ def check_down(name: str, pid_alive: PidAlive) -> None:
         raise errors.HypervisorError(
             f"Instance {name} was not started: it runs already (process {pid})"
         )
+
+
+def _set_passwords(passwords: dict[str, str]) -> Iterator[Command]:
+    """Give QEMU its passwords; until then it lets nobody in."""
+    for protocol, password in passwords.items():
+        yield "set_password", {"protocol": protocol, "password": password}
 
 
 def _read_password(path: str) -> str:

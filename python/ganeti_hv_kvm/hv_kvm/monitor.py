@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ganeti_hv_kvm import _native
@@ -49,7 +49,21 @@ class QmpConnection(DeviceCommands, MigrationCommands, _native.QmpConnection):
 
     Each method that gives a command connects first where that has not been done, and then also
     closes; inside ``with`` the connection is kept. All raise ``errors.HypervisorError``.
+
+    Attributes:
+        discovers: ask for the list of QEMU's commands when connecting.
     """
+
+    discovers = True
+
+    def connect(self, *, timeout: float | None = None, discover: bool | None = None) -> None:
+        """Connect, unless connected.
+
+        Args:
+            timeout: seconds; None for the connection's own.
+            discover: ask for the list of commands too; None for what ``discovers`` says.
+        """
+        super().connect(timeout=timeout, discover=self.discovers if discover is None else discover)
 
     def execute_qmp(
         self,
@@ -132,6 +146,23 @@ class QmpConnection(DeviceCommands, MigrationCommands, _native.QmpConnection):
     def ContinueGuestEmulation(self) -> None:
         """Let a paused guest go on."""
         self._give("cont")
+
+
+def without_discovery(qmp_connection: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Make connections that do not ask for the list of commands: it takes longer than most of them.
+
+    A command that QEMU does not know is then refused by QEMU itself.
+
+    Args:
+        qmp_connection: makes a connection to the monitor with the path given.
+    """
+
+    def connection(path: str) -> Any:
+        made = qmp_connection(path)
+        made.discovers = False
+        return made
+
+    return connection
 
 
 # Base classes of the originals: MonitorSocket in 3.0, the other two in 3.1. One class does it all.

@@ -102,7 +102,10 @@ class _DeviceCommands(UnplugCommands):
 
     def _need(self, what: str, commands: Sequence[str]) -> None:
         with self._open():
-            missing = sorted(set(commands) - (self.supported_commands or frozenset()))
+            known = self.supported_commands
+            if known is None:
+                known = frozenset(entry["name"] for entry in self.execute_qmp("query-commands"))
+        missing = sorted(set(commands) - known)
         if missing:
             raise errors.HotplugError(
                 f"this QEMU cannot be given a {what} while it runs: it lacks {', '.join(missing)}"
