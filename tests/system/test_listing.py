@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ganeti_hv_kvm._native import QmpConnection
-from ganeti_hv_kvm.hv_kvm import fleet
+from ganeti_hv_kvm.hv_kvm import settings
 from harness import idle_guests
 from harness.idle_guests import IdleGuest
 
@@ -65,7 +65,7 @@ def test_nothing_runs(hypervisor):
 
 
 def test_stopped_guests_are_listed_at_once(hypervisor, start, monkeypatch, caplog):
-    monkeypatch.setenv(fleet.ENVIRONMENT, str(LONG))
+    monkeypatch.setenv(settings.LISTING.variable, str(LONG))
     guests = start(12)
     for guest in guests[:10]:
         guest.stop()
@@ -88,7 +88,7 @@ def test_a_stopped_guest_is_told_of_at_once_again_and_again(hypervisor, start):
 
 def test_guests_that_do_not_answer_cost_one_deadline(hypervisor, start, monkeypatch, caplog):
     """Fault: each of them cost 5 s."""
-    monkeypatch.setenv(fleet.ENVIRONMENT, str(SHORT))
+    monkeypatch.setenv(settings.LISTING.variable, str(SHORT))
     guests = start(8)
     with ExitStack() as held:
         for guest in guests[:6]:
@@ -129,14 +129,14 @@ def test_guests_come_and_go_while_others_are_listed(hypervisor, start):
 
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf", ""])
 def test_a_deadline_that_is_none_is_not_taken(monkeypatch, caplog, text):
-    monkeypatch.setenv(fleet.ENVIRONMENT, text)
+    monkeypatch.setenv(settings.LISTING.variable, text)
     with caplog.at_level(logging.WARNING):
-        assert fleet.listing_deadline() == fleet.LISTING_DEADLINE
-    assert fleet.ENVIRONMENT in caplog.text
+        assert settings.LISTING.seconds() == settings.LISTING.default
+    assert settings.LISTING.variable in caplog.text
 
 
 def test_the_deadline_can_be_set(monkeypatch):
-    monkeypatch.setenv(fleet.ENVIRONMENT, "0.25")
-    assert fleet.listing_deadline() == 0.25
-    monkeypatch.delenv(fleet.ENVIRONMENT)
-    assert fleet.listing_deadline() == 2.0
+    monkeypatch.setenv(settings.LISTING.variable, "0.25")
+    assert settings.LISTING.seconds() == 0.25
+    monkeypatch.delenv(settings.LISTING.variable)
+    assert settings.LISTING.seconds() == 2.0

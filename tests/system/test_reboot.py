@@ -9,7 +9,7 @@ import pytest
 from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm import hypervisor as facade
-from ganeti_hv_kvm.hv_kvm import reboot
+from ganeti_hv_kvm.hv_kvm import reboot, settings
 from harness import guest, instance
 from harness.console import SerialConsole
 
@@ -57,7 +57,7 @@ def test_the_guest_shuts_down_and_comes_back_as_it_was(hypervisor, made, disks, 
 def test_a_guest_that_does_not_listen_is_ended_after_the_limit(
     hypervisor, made, disks, monkeypatch, caplog
 ):
-    monkeypatch.setenv(reboot.LIMIT_VARIABLE, "2")
+    monkeypatch.setenv(settings.REBOOT.variable, "2")
     # the kernel's argument keeps the guest's init, and so its power button, away
     made.hvparams[constants.HV_KERNEL_ARGS] += " rdinit=/no/such/init panic=0"
     hypervisor.StartInstance(made, disks, False)
@@ -70,7 +70,7 @@ def test_a_guest_that_does_not_listen_is_ended_after_the_limit(
 @pytest.mark.parametrize("how", ["no ACPI", "paused", "hung"])
 def test_a_guest_that_cannot_be_asked_is_ended_at_once(hypervisor, made, disks, monkeypatch, how):
     # far longer than the test may take: nobody waits for this guest
-    monkeypatch.setenv(reboot.LIMIT_VARIABLE, "1000")
+    monkeypatch.setenv(settings.REBOOT.variable, "1000")
     made.hvparams[constants.HV_ACPI] = how != "no ACPI"
     hypervisor.StartInstance(made, disks, how == "paused")
     old_pid = pid_of(hypervisor)
@@ -86,14 +86,26 @@ def test_what_does_not_run_cannot_be_rebooted(hypervisor, made, nothing_left):
     nothing_left()
 
 
-def test_a_guest_that_could_not_come_back_is_left_alone(hypervisor, made, disks):
+def test_a_guest_that_could_not_come_back_is_left_alone(hypervisor, made, disks, tmp_path):
+    password = tmp_path / "password"
+    password.write_text("sesame")
+    made.network_port = 5917
+    made.hvparams[constants.HV_VNC_BIND_ADDRESS] = "127.0.0.1"
+    made.hvparams[constants.HV_VNC_PASSWORD_FILE] = str(password)
     hypervisor.StartInstance(made, disks, False)
     before = hypervisor.GetInstanceInfo(NAME)
-    made.hvparams[constants.HV_VNC_BIND_ADDRESS] = "127.0.0.1"
-    made.hvparams[constants.HV_VNC_PASSWORD_FILE] = "/no/such/password"
-    with pytest.raises(errors.HypervisorError, match=r"still runs.*/no/such/password"):
+    password.unlink()
+    with pytest.raises(errors.HypervisorError, match=rf"still runs.*{password}"):
         hypervisor.RebootInstance(made)
     assert hypervisor.GetInstanceInfo(NAME) == before
+
+
+def test_a_display_set_since_the_start_is_no_hindrance(hypervisor, made, disks):
+    hypervisor.StartInstance(made, disks, True)
+    made.hvparams[constants.HV_VNC_BIND_ADDRESS] = "127.0.0.1"
+    made.hvparams[constants.HV_VNC_PASSWORD_FILE] = "/no/such/password"
+    hypervisor.RebootInstance(made)
+    assert hypervisor.ListInstances() == [NAME]
 
 
 def test_a_failed_start_says_that_the_guest_is_down(
@@ -111,7 +123,9 @@ def test_a_failed_start_says_that_the_guest_is_down(
     nothing_left()
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("", 60.0), ("7.5", 7.5), ("-1", 0.0), ("x", 60.0)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("", 60.0), ("7.5", 7.5), ("0", 0.0), ("-1", 60.0), ("x", 60.0)]
+)
 def test_the_limit_from_the_environment(monkeypatch, text, seconds):
-    monkeypatch.setenv(reboot.LIMIT_VARIABLE, text)
-    assert reboot.shutdown_limit() == seconds
+    monkeypatch.setenv(settings.REBOOT.variable, text)
+    assert settings.REBOOT.seconds() == seconds

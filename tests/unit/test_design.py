@@ -28,7 +28,16 @@ NATIVE = {"monitor", "netdev", "fleet"}
 # What the command line is made of: all pure, as it is itself.
 PURE = {"command_line", "compat", "devices", "kvm_utils", "qemu_binary"}
 # Modules of the system that only look at names, or not even that.
-HARMLESS = {"__future__", "collections", "dataclasses", "logging", "typing", "re", "ganeti"}
+HARMLESS = {
+    "__future__",
+    "collections",
+    "dataclasses",
+    "itertools",
+    "logging",
+    "typing",
+    "re",
+    "ganeti",
+}
 
 
 def modules() -> dict[str, Path]:

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import enum
-import logging
-import math
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ganeti_hv_kvm import _native
 from ganeti_hv_kvm.errors import QmpRefusedError
-
-#: Seconds that a listing waits for guests, all together.
-LISTING_DEADLINE = 2.0
-
-#: The environment variable that says another number.
-ENVIRONMENT = "GANETI_HV_KVM_LISTING_TIMEOUT"
 
 
 class Verdict(enum.Enum):
@@ -50,22 +41,6 @@ class Answer:
     values: dict[str, Any]
     refusals: dict[str, QmpRefusedError]
     error: BaseException | None
-
-
-def listing_deadline() -> float:
-    """Seconds that a listing may wait: the environment's, else LISTING_DEADLINE."""
-    text = os.environ.get(ENVIRONMENT)
-    if text is None:
-        return LISTING_DEADLINE
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        # guests must be listed all the same: Ganeti takes those that are not for dead
-        logging.warning("%s is no number of seconds above zero: %r", ENVIRONMENT, text)
-        return LISTING_DEADLINE
-    return seconds
 
 
 def ask(

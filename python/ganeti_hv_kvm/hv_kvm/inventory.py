@@ -10,7 +10,7 @@ from typing import Any
 
 from ganeti.hypervisor import hv_base
 
-from . import fleet, instance_process, run_state
+from . import fleet, instance_process, run_state, settings
 from .instance_files import InstanceFiles
 from .instance_process import ProcessInfo
 from .shutdown import PidAlive
@@ -60,7 +60,7 @@ def all_infos(
     All are asked at once. What QEMU does not answer within the deadline of a listing is taken from
     its command line, so that a guest that hangs is still listed.
     """
-    return _infos(instances, pid_alive, fleet.listing_deadline())
+    return _infos(instances, pid_alive, settings.LISTING.seconds())
 
 
 def _infos(

@@ -159,16 +159,19 @@ class Launch:
     def _read_passwords(self) -> dict[str, str]:
         """Read the files of the VNC and SPICE passwords, by protocol.
 
-        A password file may be set for the whole cluster: without a display, or for VNC on a socket
-        in a folder (whose permissions guard it), there is nothing that QEMU could set it for.
+        A password file may be set for the whole cluster, or since the guest's first start: where
+        the guest has no display that asks for a password, there is none to be set.
         """
         hvp = self.instance.hvparams
-        vnc_bind = hvp[constants.HV_VNC_BIND_ADDRESS]
         files = {
-            "vnc": vnc_bind and not os.path.isabs(vnc_bind) and hvp[constants.HV_VNC_PASSWORD_FILE],
-            "spice": hvp[constants.HV_KVM_SPICE_BIND] and hvp[constants.HV_KVM_SPICE_PASSWORD_FILE],
+            "vnc": hvp[constants.HV_VNC_PASSWORD_FILE],
+            "spice": hvp[constants.HV_KVM_SPICE_PASSWORD_FILE],
         }
-        return {protocol: _read_password(path) for protocol, path in files.items() if path}
+        return {
+            protocol: _read_password(path)
+            for protocol, path in files.items()
+            if path and command_line.takes_password(self.runtime[0], protocol)
+        }
 
     def _make_chroot(self) -> None:
         if self.instance.hvparams[constants.HV_KVM_USE_CHROOT]:

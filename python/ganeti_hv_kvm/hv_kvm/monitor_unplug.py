@@ -7,10 +7,7 @@ torn from under a file system.
 
 from __future__ import annotations
 
-import contextlib
 import enum
-import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -20,10 +17,7 @@ from ganeti import errors
 
 from ganeti_hv_kvm.errors import QmpRefusedError
 
-#: Seconds that a guest gets to release a device.
-UNPLUG_TIMEOUT = 10.0
-#: The environment variable that changes it.
-UNPLUG_TIMEOUT_VARIABLE = "GANETI_HV_KVM_UNPLUG_TIMEOUT"
+from . import settings
 
 _DELETED = "DEVICE_DELETED"
 _REFUSED = "DEVICE_UNPLUG_GUEST_ERROR"
@@ -46,23 +40,6 @@ class BlockBackend(enum.Enum):
     def key(self) -> str:
         """The argument by which QMP's commands name it."""
         return "node-name" if self is BlockBackend.NODE else "device"
-
-
-def unplug_timeout() -> float:
-    """Seconds that a guest gets to release a device."""
-    text = os.environ.get(UNPLUG_TIMEOUT_VARIABLE, "")
-    with contextlib.suppress(ValueError):
-        seconds = float(text)
-        if 0 < seconds < float("inf"):
-            return seconds
-    if text:
-        logging.warning(
-            "%s=%r is not a number of seconds, using %g",
-            UNPLUG_TIMEOUT_VARIABLE,
-            text,
-            UNPLUG_TIMEOUT,
-        )
-    return UNPLUG_TIMEOUT
 
 
 class UnplugCommands:
@@ -89,7 +66,7 @@ class UnplugCommands:
             errors.HotplugError: the guest refused, or was silent. It has the device as before; one
                 that was silent may still release it.
         """
-        seconds = unplug_timeout() if timeout is None else timeout
+        seconds = settings.UNPLUG.seconds() if timeout is None else timeout
         with self._open():
             if devid not in self.device_ids() or not self._ask_for(devid):
                 return

@@ -21,30 +21,15 @@ from . import (
     nic_scripts,
     qemu_binary,
     run_state,
+    settings,
     shutdown,
 )
 from .instance_files import InstanceFiles
 from .launch import Hooks, Launch
 from .shutdown import PidAlive
 
-#: Seconds that a guest gets to shut down; Ganeti's own limit for a reboot is 15 minutes.
-SHUTDOWN_LIMIT = 60.0
-
-#: Names the environment variable that changes it.
-LIMIT_VARIABLE = "GANETI_HV_KVM_REBOOT_TIMEOUT"
-
 #: Seconds after which the power button is pressed again, as Ganeti's shutdown does.
 _ASK_AGAIN = 5.0
-
-
-def shutdown_limit() -> float:
-    """Give the seconds that a guest gets to shut down before it is killed."""
-    text = os.environ.get(LIMIT_VARIABLE, "")
-    try:
-        return max(0.0, float(text)) if text else SHUTDOWN_LIMIT
-    except ValueError:
-        logging.warning("%s=%r is not a number of seconds", LIMIT_VARIABLE, text)
-        return SHUTDOWN_LIMIT
 
 
 def reboot(
@@ -64,7 +49,7 @@ def reboot(
         instance: Ganeti's ``objects.Instance``; its hvparams are those of today.
         load_runtime: reads the runtime file of an instance.
         save_runtime: writes it again, as it goes with the old process.
-        limit: seconds that the guest gets to shut down; None for ``shutdown_limit()``.
+        limit: seconds that the guest gets to shut down; None for ``settings.REBOOT``.
 
     Raises:
         errors.HypervisorError: the guest does not run, or could not start again (nothing was
@@ -83,7 +68,7 @@ def reboot(
         raise errors.HypervisorError(
             f"Instance {name} was not rebooted, and still runs, as it could not start again: {err}"
         ) from err
-    _end(launch, pid_alive, shutdown_limit() if limit is None else limit)
+    _end(launch, pid_alive, settings.REBOOT.seconds() if limit is None else limit)
     try:
         nic_scripts.undo_all(files)
         instance_files.remove_all(files)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from ganeti import errors
 
-from ganeti_hv_kvm.hv_kvm import monitor_unplug
+from ganeti_hv_kvm.hv_kvm import settings
 from harness import instance
 from harness.proxy import COMMAND, EVENT, Message, Proxy, drop
 from system.hotplug.running import SEEN_TIMEOUT, Running
@@ -152,6 +152,6 @@ def test_what_an_attempt_left_behind_is_cleared_by_the_next(running):
 
 @pytest.mark.parametrize("text", ["soon", "-1", "0", "inf"])
 def test_a_time_out_that_is_none_is_ignored(text, monkeypatch, caplog):
-    monkeypatch.setenv(monitor_unplug.UNPLUG_TIMEOUT_VARIABLE, text)
-    assert monitor_unplug.unplug_timeout() == monitor_unplug.UNPLUG_TIMEOUT
+    monkeypatch.setenv(settings.UNPLUG.variable, text)
+    assert settings.UNPLUG.seconds() == settings.UNPLUG.default
     assert text in caplog.text

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ganeti import errors
 
-from ganeti_hv_kvm.hv_kvm import instance_process
+from ganeti_hv_kvm.hv_kvm import instance_process, settings
 from ganeti_hv_kvm.hv_kvm.instance_files import InstanceFiles
 from ganeti_hv_kvm.hv_kvm.launch import Hooks
 
-#: Seconds that a living QEMU gets for an answer. Its main loop is busy for many seconds when it
-#: sends the end of a large guest or flushes its disks, and a failed question aborts a migration.
-DEADLINE = 60.0
-#: Says another one, in seconds.
-DEADLINE_VARIABLE = "GANETI_HV_KVM_MIGRATION_TIMEOUT"
 #: Seconds for a QEMU that is stopped by a signal: it answers only if somebody continues it.
 STOPPED_DEADLINE = 15.0
 
@@ -82,8 +76,8 @@ class MigratingGuest:
     def _deadline(self) -> float:
         pid = self.pid()
         if pid is not None and instance_process.is_stopped(pid):
-            return min(STOPPED_DEADLINE, deadline())
-        return deadline()
+            return min(STOPPED_DEADLINE, settings.MIGRATION.seconds())
+        return settings.MIGRATION.seconds()
 
     def look(self) -> View:
         """See what is here; a QEMU that cannot be asked is ``SILENT``."""
@@ -97,23 +91,6 @@ class MigratingGuest:
                 return GONE
             logging.warning("QEMU of %s does not tell how its migration stands: %s", self.name, err)
             return SILENT
-
-
-def deadline() -> float:
-    """Seconds that a living QEMU gets; a variable that is no number is not worth a failure."""
-    text = os.environ.get(DEADLINE_VARIABLE)
-    if text is None:
-        return DEADLINE
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if 0 < seconds < float("inf"):
-        return seconds
-    logging.warning(
-        "%s is '%s', which is no number of seconds: %g it is", DEADLINE_VARIABLE, text, DEADLINE
-    )
-    return DEADLINE
 
 
 def ask(qmp: Any) -> View:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from ganeti import errors
 
-from ganeti_hv_kvm.hv_kvm import instance_process
+from ganeti_hv_kvm.hv_kvm import instance_process, settings
 from ganeti_hv_kvm.hv_kvm.migration import view
 
 
@@ -66,7 +66,7 @@ def test_silent(guest):
 
 def test_a_living_qemu_gets_a_minute(guest):
     guest.made.look()
-    assert guest.kind.made[0].timeout == view.DEADLINE
+    assert guest.kind.made[0].timeout == settings.MIGRATION.default
 
 
 def test_a_stopped_one_gets_less(guest, monkeypatch):
@@ -76,14 +76,14 @@ def test_a_stopped_one_gets_less(guest, monkeypatch):
 
 
 def test_the_environment_says_another(guest, monkeypatch):
-    monkeypatch.setenv(view.DEADLINE_VARIABLE, "90.5")
+    monkeypatch.setenv(settings.MIGRATION.variable, "90.5")
     guest.made.look()
     assert guest.kind.made[0].timeout == 90.5
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "0", "inf", "nan"])
 def test_the_environment_says_nonsense(guest, monkeypatch, caplog, text):
-    monkeypatch.setenv(view.DEADLINE_VARIABLE, text)
+    monkeypatch.setenv(settings.MIGRATION.variable, text)
     guest.made.look()
-    assert guest.kind.made[0].timeout == view.DEADLINE
-    assert view.DEADLINE_VARIABLE in caplog.text
+    assert guest.kind.made[0].timeout == settings.MIGRATION.default
+    assert settings.MIGRATION.variable in caplog.text
