@@ -9,14 +9,13 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from harness import node, upstream
 
 GANETI_UNDER_TEST = os.environ.get("GANETI_UNDER_TEST", "3.0")
-_ROOT = Path(tempfile.mkdtemp(prefix="gnt-", dir="/tmp")) / node.HOST_NAME
+_ROOT = node.new_root()
 
 # Before Ganeti is imported: its module makes its folders when an object is made.
 os.environ.update(GANETI_ROOTDIR=str(_ROOT), GANETI_HOSTNAME=node.HOST_NAME)

@@ -82,8 +82,7 @@ def find_node(generation: str, module: str) -> Node:
     """As `make_node`, where this interpreter already is as it should be (enabled, or not)."""
     if "ganeti" in sys.modules:
         raise RuntimeError("a node is made before Ganeti is imported")
-    # Short: a Unix socket's path has at most 107 bytes.
-    root = Path(tempfile.mkdtemp(prefix="gnt-", dir="/tmp")) / HOST_NAME
+    root = new_root()
     for folder in ("var/run/ganeti", "var/lib/ganeti", "var/log/ganeti/kvm", "etc/ganeti"):
         (root / folder).mkdir(parents=True)
     os.environ.update(GANETI_ROOTDIR=str(root), GANETI_HOSTNAME=HOST_NAME)
@@ -100,6 +99,13 @@ def _reason() -> str:
     activation = sys.modules.get("ganeti_hv_kvm.activation")
     finder = activation.installed() if activation else None
     return f": {finder.failure}" if finder else ""
+
+
+def new_root() -> Path:
+    """Makes a root folder for a node, which goes with the sandbox at the latest."""
+    # Short: a Unix socket's path has at most 107 bytes.
+    parent = os.environ.get("GANETI_KVM_ROOTS", "/tmp")
+    return Path(tempfile.mkdtemp(prefix="n", dir=parent)) / HOST_NAME
 
 
 def make_bridge(name: str = BRIDGE) -> None:
