@@ -24,7 +24,8 @@ STAGES := lint-rust lint-python test-rust build wheel
 TOGETHER := test-system-3.0 test-system-3.1 test-faults test-contract test-native test-unit
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
-  test-unit test-contract test-faults test-system test-system-3.0 test-system-3.1 cluster-up cluster-shell cluster-down format audit clean
+  test-unit test-contract test-faults test-system test-system-3.0 test-system-3.1 cluster-up cluster-shell cluster-down \
+  test-cluster test-cluster-matrix format audit clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,6 +110,21 @@ endif
 
 cluster-down: ## Ends the cluster, and looks for leftovers
 	@$(CLUSTER) down
+
+# The machine itself is compared before and after: namespaces must leave nothing.
+OUTSIDE = PYTHONPATH=tests $(PYTHON) -m cluster.harness.outside
+test-cluster: setup ## The life of an instance and the main faults on that cluster
+	@tests/setup/cluster_packages.sh
+	@$(MAKE) wheel
+	@mkdir -p $(REPORTS)
+	CLUSTER_RESULTS=$(REPORTS)/$@.json $(OUTSIDE) $(PYTHON) -m pytest -m core \
+	  --junit-xml=$(REPORTS)/$@.xml tests/cluster
+
+CLUSTER_ROWS ?= debian12,backports,debian13,unstable
+test-cluster-matrix: setup ## All steps, ours and the original, on each Debian: docs/cluster-report.md
+	@tests/setup/cluster_packages.sh
+	@$(MAKE) wheel
+	PYTHONPATH=tests $(PYTHON) -m cluster.harness.matrix --rows=$(CLUSTER_ROWS) docs/cluster-report.md
 
 format: ## Formats both languages
 	cargo fmt

@@ -22,7 +22,7 @@ from harness import node as harness_node
 
 _ORDER = ("cluster", "life", "migration", "options", "faults", "many", "mixed")
 _TIMEOUT = 600
-_record: list[dict[str, Any]] = []
+_record: dict[str, Any] = {"versions": "", "steps": []}
 
 
 def modules() -> tuple[str, str]:
@@ -48,7 +48,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         title = (item.function.__doc__ or item.name).strip().splitlines()[0]  # type: ignore[attr-defined]
         if callspec := getattr(item, "callspec", None):
             title = f"{title.rstrip('.')}: {callspec.id}"
-        _record.append(
+        _record["steps"].append(
             {
                 "step": title.rstrip("."),
                 "group": item.path.stem.removeprefix("test_"),
@@ -58,6 +58,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
                 "why": _why(call.excinfo.value) if call.excinfo else "",
             }
         )
+        if path := os.environ.get("CLUSTER_RESULTS"):  # also of a run that is cut short
+            Path(path).write_text(json.dumps(_record, indent=1))
     return report
 
 
@@ -72,10 +74,8 @@ def nodes() -> Iterator[Cluster]:
     """Two nodes that are no cluster yet."""
     harness_node.require_sandbox()
     made = Cluster(systems.chosen())
+    _record["versions"] = made.versions()
     yield made
-    if path := os.environ.get("CLUSTER_RESULTS"):
-        record = {"versions": made.versions(), "steps": _record}
-        Path(path).write_text(json.dumps(record, indent=1))
     if folder := os.environ.get("CLUSTER_LOGS"):
         made.save_logs(Path(folder))
     made.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import threading
 import time
 
@@ -109,7 +110,8 @@ def test_some_start_some_stop(cluster, ten, figure):
 def test_all_crash(cluster, ten):
     """all QEMUs killed at once; the watcher brings those back that should run."""
     for node in cluster.nodes:
-        node.shell("pkill -9 -f qemu-system || true")
+        for pid in node.processes("^/usr/bin/qemu-system"):
+            node.signal(pid, signal.SIGKILL)
     with Lister(cluster) as lister:
         cluster.master.run("ganeti-watcher", "--ignore-pause", "--wait-children", timeout=500)
     assert [line for line in lister.trouble if "ERROR_down" not in line] == []

@@ -20,6 +20,7 @@ OURS, ORIGINAL = "ours", "original"
 NAME = "cluster.example.com"
 ADDRESS = "192.0.2.100"
 BANDWIDTH = 1000  # MiB a second
+MIGRATION_PORT = 8102
 STORAGE = "/srv/ganeti/file-storage"
 SHARED_STORAGE = "/srv/ganeti/shared-file-storage"
 AREA = paths.WORK / "cluster/area"
@@ -200,6 +201,7 @@ def _parameters() -> str:
             # One pass over the memory: before 9.0, QEMU loses writes of emulated guests in others.
             "migration_bandwidth": str(BANDWIDTH),
             "migration_downtime": "2000",
+            "migration_port": str(MIGRATION_PORT),
         }.items()
     )
 

@@ -98,7 +98,9 @@ class Node:
 
     def kill_node_daemon(self) -> None:
         """Kill the node daemon with the requests that it is working on."""
-        self.shell("pkill -9 -f /usr/sbin/ganeti-noded; true")
+        for pid in self.processes("/usr/sbin/ganeti-noded"):
+            with contextlib.suppress(ProcessLookupError):
+                self.signal(pid, signal.SIGKILL)
 
     def _wait_for_port(self, port: int) -> None:
         deadline = time.monotonic() + _DAEMON_TIMEOUT

@@ -84,10 +84,10 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     head = [
         "# Two nodes, one run",
         "",
-        "Written by `make test-cluster-matrix` (tests/cluster): each step on a real Ganeti cluster of",
-        "two nodes in namespaces, driven by Ganeti's own commands, with guests under software",
-        "emulation. Seconds are those of the step in this run, commands and waiting for the guest",
-        "included; a step that fails shows the first line of why.",
+        "Written by `make test-cluster-matrix` (tests/cluster): each step on a real cluster of",
+        "two Ganeti nodes in namespaces, driven by Ganeti's own commands, with guests under",
+        "software emulation. Seconds are those of the step in this run, commands and waiting for",
+        "the guest included; a step that fails shows the first line of why.",
     ]
     lines = [*head, *(line for row in rows for line in table(row))]
     path.parent.mkdir(parents=True, exist_ok=True)
