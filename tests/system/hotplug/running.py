@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,15 +89,11 @@ class Running:
     def state(self) -> dict[str, Any]:
         """All that an operation may change, in QEMU and on the node; equal if nothing did."""
         pid = self.hypervisor.GetInstanceInfo(NAME)[1]
-        devices = sorted(self._devices())
-        nodes = [node["node-name"] for node in self.ask("query-named-block-nodes")]
         snapshot = leftovers.take(Path(self.hypervisor._ROOT_DIR))
+        with _native.QmpConnection(self.qmp.with_suffix(".kvmd")) as qmp:
+            inside = _inside(qmp)
         return {
-            "devices": devices,
-            "drives": sorted(drive["device"] for drive in self.ask("query-block")),
-            "nodes": (len(nodes), sorted(node for node in nodes if not node.startswith("#"))),
-            "fdsets": [fdset for fdset in self.ask("query-fdsets") if fdset["fds"]],
-            "netdevs": self._netdevs(),
+            **inside,
             "open in QEMU": sorted(_open_files(pid)),
             "interfaces": snapshot.interfaces,
             "our open files": snapshot.descriptors,
@@ -105,23 +101,30 @@ class Running:
             "runtime": self.hypervisor._ReadKVMRuntime(NAME),
         }
 
-    def _devices(self) -> list[str]:
-        found = []
-        for child in self.ask("qom-list", path="/machine/peripheral"):
-            if not child["type"].startswith("child<"):
-                continue
-            text = child["name"]
-            if child["name"].startswith("nic-"):
-                path = f"/machine/peripheral/{child['name']}"
-                text += f" {self.ask('qom-get', path=path, property='mac')}"
-            found.append(text)
-        return found
 
-    def _netdevs(self) -> list[str]:
-        arguments = {"command-line": "info network"}
-        with _native.QmpConnection(self.qmp.with_suffix(".kvmd")) as qmp:
-            text = qmp.execute_qmp("human-monitor-command", arguments)
-        return sorted(line.split(",fd=")[0] for line in text.splitlines())
+def _inside(qmp: _native.QmpConnection) -> dict[str, Any]:
+    """What QEMU says of its devices and of what stands behind them."""
+    nodes = [node["node-name"] for node in qmp.execute_qmp("query-named-block-nodes")]
+    network = qmp.execute_qmp("human-monitor-command", {"command-line": "info network"})
+    return {
+        "devices": sorted(_devices(qmp)),
+        "drives": sorted(drive["device"] for drive in qmp.execute_qmp("query-block")),
+        "nodes": (len(nodes), sorted(node for node in nodes if not node.startswith("#"))),
+        "fdsets": [fdset for fdset in qmp.execute_qmp("query-fdsets") if fdset["fds"]],
+        "netdevs": sorted(line.split(",fd=")[0] for line in network.splitlines()),
+    }
+
+
+def _devices(qmp: _native.QmpConnection) -> Iterator[str]:
+    """All devices that have an id, NICs with their MAC."""
+    for child in qmp.execute_qmp("qom-list", {"path": "/machine/peripheral"}):
+        if not child["type"].startswith("child<"):
+            continue
+        name = child["name"]
+        if name.startswith("nic-"):
+            where = {"path": f"/machine/peripheral/{name}", "property": "mac"}
+            name += f" {qmp.execute_qmp('qom-get', where)}"
+        yield name
 
 
 def _open_files(pid: int) -> list[str]:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from conftest import GANETI_UNDER_TEST
 from ganeti_hv_kvm.hv_kvm import KVMHypervisor
 from harness import instance, original
 from system.hotplug.running import NAME, Running
 
 _MIB = 1 << 20
 
+GANETI_UNDER_TEST = os.environ.get("GANETI_UNDER_TEST", "3.0")
 # Ganeti 3.1 takes over guests that 3.0 started; never the other way.
 PREDECESSORS = ["3.0"] if GANETI_UNDER_TEST == "3.0" else ["3.0", "3.1"]
 
