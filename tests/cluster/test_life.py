@@ -184,18 +184,10 @@ def test_failover(guest, n1, n2):
 
 def test_rename(guest):
     """rename, and start under the new name."""
-    old, new = guest.name, "i9.example.com"
+    old, new, checks = guest.name, "i9.example.com", guest.cluster.no_checks
     guest.gnt("shutdown", "--timeout=60")
     for name in (new, old):
-        guest.cluster.gnt(
-            "gnt-instance",
-            "rename",
-            "--force",
-            "--no-ip-check",
-            "--no-name-check",
-            guest.name,
-            name,
-        )
+        guest.cluster.gnt("gnt-instance", "rename", "--force", *checks, guest.name, name)
         guest.name = name
         guest.gnt("start")
         guest.wait_for_boot()
@@ -215,8 +207,7 @@ def test_export_import(guest, n2):
         f"--src-dir=/var/lib/ganeti/export/{guest.name}",
         "--disk-template=sharedfile",
         f"--node={n2.name}",
-        "--no-ip-check",
-        "--no-name-check",
+        *guest.cluster.no_checks,
         "--net=0:mac=generate",
         copy.name,
     )

@@ -65,9 +65,8 @@ class Instance:
             f"--node={node.name}",
             f"--backend-parameters=minmem={LESS_MEMORY},maxmem={MEMORY},vcpus=1",
             f"--hypervisor-parameters=kvm:{parameters}",
-            "--no-ip-check",
-            "--no-name-check",
             "--no-wait-for-sync",
+            *self.cluster.no_checks,
             *options,
         )
 
