@@ -16,7 +16,7 @@ from harness import node
 from oracle import judge
 
 _AT_ONCE = 3
-_FILES = ("wire", "start", "life", "running", "migration")
+_FILES = ("wire", "start", "life", "running", "hotplug", "migration")
 Verdict = Callable[[Callable[..., Any], str, str], str]
 
 

@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
 
 import ganeti.hypervisor
 
-from . import kvm_runtime, kvm_utils, monitor, netdev, validation
+from . import bus_manager, kvm_runtime, kvm_utils, monitor, netdev, validation
 from .command_line import START_PAUSED as _KVM_START_PAUSED_FLAG
 from .devices import (
     _DEVICE_BUS,

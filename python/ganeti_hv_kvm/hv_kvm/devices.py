@@ -7,7 +7,7 @@ travels with the runtime file, so its keys, their order and their values are tho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ganeti import constants, errors, utils
 
@@ -15,6 +15,15 @@ from .compat import bitarray
 from .kvm_utils import Escape
 
 HvInfo = dict[str, Any]
+
+
+@runtime_checkable
+class Allocation(Protocol):
+    """A place for a device that somebody else has found."""
+
+    def to_kvm_info(self) -> HvInfo:
+        """Give the part of a device's hvinfo that says where it sits."""
+
 
 PCI_BUS = "pci.0"
 SCSI_BUS = "scsi.0"
@@ -86,9 +95,12 @@ def _take_slot(slots: bitarray, bus: str, kvm_devid: str) -> int:
 
 
 def device_info(
-    dev_type: str, kvm_devid: str, hv_dev_type: str, slots_of: Mapping[str, bitarray]
+    dev_type: str, kvm_devid: str, hv_dev_type: str, slots_of: Mapping[str, bitarray] | Allocation
 ) -> HvInfo:
-    """Places a device on its bus, marks the slot in ``slots_of`` and returns its hvinfo.
+    """Places a device on its bus and returns its hvinfo.
+
+    ``slots_of`` is what ``bus_slots`` gives, in which the device's slot is marked; or, as in
+    upstream's development version, the place itself (``bus_manager.BusAllocation``).
 
     Raises HypervisorError if the bus is full.
     """
@@ -96,6 +108,8 @@ def device_info(
     if hv_dev_type == constants.HT_NIC_NE2K_ISA:
         # An ISA card; QEMU refuses to start with it on the PCI bus.
         return hvinfo
+    if isinstance(slots_of, Allocation):
+        return hvinfo | slots_of.to_kvm_info()
     bus = DEVICE_BUS[dev_type](hv_dev_type)
     slot = _take_slot(slots_of[bus], bus, kvm_devid)
     hvinfo["bus"] = bus

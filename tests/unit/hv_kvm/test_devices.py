@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ganeti import constants, errors, objects
 
-from ganeti_hv_kvm.hv_kvm import devices
+from ganeti_hv_kvm.hv_kvm import bus_manager, devices
 from unit.hv_kvm.command_line import samples
 
 NIC = constants.HOTPLUG_TARGET_NIC
@@ -35,6 +35,14 @@ def test_pci_and_scsi_places() -> None:
         "scsi-block,id=s,bus=scsi.0,channel=0,scsi-id=0,lun=0",
         "scsi-hd,id=t,bus=scsi.0,channel=0,scsi-id=1,lun=0",
     ]
+
+
+def test_a_place_that_is_given() -> None:
+    place = bus_manager.BusAllocation("pcie.1", "pci", {"addr": "0x0"})
+    info = devices.device_info(
+        constants.HOTPLUG_TARGET_NIC, "nic-1", constants.HT_NIC_PARAVIRTUAL, place
+    )
+    assert info == {"driver": "virtio-net-pci", "id": "nic-1", "bus": "pcie.1", "addr": "0x0"}
 
 
 def test_isa_cards_are_on_no_pci_bus() -> None:
