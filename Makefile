@@ -117,7 +117,7 @@ test-cluster: setup ## The life of an instance and the main faults on that clust
 	@tests/setup/cluster_packages.sh
 	@$(MAKE) wheel
 	@mkdir -p $(REPORTS)
-	CLUSTER_RESULTS=$(REPORTS)/$@.json $(OUTSIDE) $(PYTHON) -m pytest -m core \
+	CLUSTER_RESULTS=$(REPORTS)/$@.json $(OUTSIDE) $(PYTHON) -m pytest -m "core and not long" \
 	  --junit-xml=$(REPORTS)/$@.xml tests/cluster
 
 CLUSTER_ROWS ?= debian12,backports,debian13,unstable

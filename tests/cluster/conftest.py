@@ -20,7 +20,7 @@ from cluster.harness.instance import Instance
 from cluster.harness.namespaces import CommandFailed
 from harness import node as harness_node
 
-_ORDER = ("cluster", "life", "migration", "options", "faults", "many", "mixed")
+_ORDER = ("harness", "cluster", "life", "migration", "options", "faults", "many", "mixed")
 _TIMEOUT = 600
 _record: dict[str, Any] = {"versions": "", "steps": []}
 
@@ -32,6 +32,7 @@ def modules() -> tuple[str, str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "core: part of the short run")
+    config.addinivalue_line("markers", "long: not part of it all the same")
     config.addinivalue_line("markers", "mixed: both modules in one cluster")
 
 

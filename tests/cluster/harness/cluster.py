@@ -143,7 +143,7 @@ class Cluster:
     def versions(self) -> str:
         """Of Debian, Ganeti, QEMU and Python, as the first node has them."""
         debian = self.master.shell('. /etc/os-release; echo "$PRETTY_NAME"').strip()
-        ganeti = self.master.shell("gnt-cluster --version | grep -o '[0-9].*'", check=False).strip()
+        ganeti = self.master.shell("gnt-cluster --version").split()[2].rstrip(")")
         qemu = self.master.run(str(paths.QEMU), "--version").stdout.split("version ")[1].split()[0]
         python = self.master.run("/usr/bin/python3", "--version").stdout.split()[1]
         return f"{debian}, Ganeti {ganeti}, QEMU {qemu}, Python {python}."

@@ -27,10 +27,13 @@ def start_sandbox(*command: str, **options: object) -> subprocess.Popen[bytes]:
 def first_process(sandbox: int, timeout: float = 10.0) -> int | None:
     """The process id, as seen from here, of the sandbox's process 1."""
     children = Path(f"/proc/{sandbox}/task/{sandbox}/children")
+    ours = os.readlink("/proc/self/ns/pid")
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, IndexError):
-            return int(children.read_text().split()[0])
+            child = int(children.read_text().split()[0])
+            if os.readlink(f"/proc/{child}/ns/pid") != ours:
+                return child
         time.sleep(0.02)
     return None
 
