@@ -1,13 +1,15 @@
 //! JSON text to Python objects and back.
 
-use std::fmt;
+mod names;
+mod reader;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString};
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use pyo3::types::{PyDict, PyInt, PyString};
 
 use super::errors;
+use crate::qmp::message::MAX_DEPTH;
+use reader::Stop;
 
 /// How JSON is written.
 #[derive(Clone, Copy)]
@@ -61,92 +63,27 @@ pub(crate) fn dumps<'py>(
 
 /// JSON text as Python objects; integers keep their value, however large.
 pub(crate) fn loads<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Value { py }.deserialize(&mut reader);
-    match value.and_then(|value| reader.end().map(|()| value)) {
+    match reader::read(py, text) {
         Ok(value) => Ok(value),
-        // Numbers beyond 64 bits, and half surrogates: Python's own reader knows them.
-        Err(_) => loads_slowly(py, text),
+        Err(Stop::NotMine) => loads_slowly(py, text),
+        Err(Stop::TooDeep) => {
+            let why = format!("more than {MAX_DEPTH} lists and objects in each other");
+            Err(errors::protocol(py, format!("a message with {why}")))
+        }
+        Err(Stop::Python(error)) => Err(*error),
     }
 }
 
 fn loads_slowly<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+    let options = PyDict::new(py);
+    // NaN and Infinity are not JSON; no integer looks like that, so this fails on them.
+    options.set_item("parse_constant", py.get_type::<PyInt>())?;
     py.import("json")?
-        .call_method1("loads", (text,))
+        .call_method("loads", (text,), Some(&options))
         .map_err(|error| {
             if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
                 return error;
             }
             errors::protocol(py, "a message that is not JSON".to_owned())
         })
-}
-
-#[derive(Clone, Copy)]
-struct Value<'py> {
-    py: Python<'py>,
-}
-
-impl<'de, 'py> DeserializeSeed<'de> for Value<'py> {
-    type Value = Bound<'py, PyAny>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-/// From here on (and for "-0") serde may have made a double of an integer.
-const EXACT: f64 = 9_007_199_254_740_992.0;
-
-impl<'de, 'py> Visitor<'de> for Value<'py> {
-    type Value = Bound<'py, PyAny>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(self.py.None().into_bound(self.py))
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(PyBool::new(self.py, value).to_owned().into_any())
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-        let Ok(value) = value.into_pyobject(self.py);
-        Ok(value.into_any())
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-        let Ok(value) = value.into_pyobject(self.py);
-        Ok(value.into_any())
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
-        if value.abs() >= EXACT || (value == 0.0 && value.is_sign_negative()) {
-            return Err(E::custom("perhaps an integer"));
-        }
-        Ok(PyFloat::new(self.py, value).into_any())
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(PyString::new(self.py, value).into_any())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let list = PyList::empty(self.py);
-        while let Some(item) = items.next_element_seed(self)? {
-            list.append(item).map_err(A::Error::custom)?;
-        }
-        Ok(list.into_any())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-        let dict = PyDict::new(self.py);
-        while let Some(key) = fields.next_key_seed(self)? {
-            let value = fields.next_value_seed(self)?;
-            dict.set_item(key, value).map_err(A::Error::custom)?;
-        }
-        Ok(dict.into_any())
-    }
 }

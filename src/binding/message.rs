@@ -28,7 +28,11 @@ impl QmpMessage {
 
     /// A message that came from a monitor.
     pub(crate) fn received(py: Python<'_>, message: &Message) -> PyResult<Self> {
-        let data = json::loads(py, message.text())?;
+        Self::of(json::loads(py, message.text())?)
+    }
+
+    fn of(data: Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = data.py();
         let data = data
             .cast_into::<PyDict>()
             .map_err(|_| errors::protocol(py, "a message that is no JSON object".to_owned()))?;
@@ -119,16 +123,15 @@ impl QmpMessage {
     #[staticmethod]
     fn build_from_json_string(json_string: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = json_string.py();
-        let bad = |why: String| errors::protocol(py, why);
-        let text = if let Ok(text) = json_string.cast::<PyString>() {
-            text.to_cow().map(std::borrow::Cow::into_owned)
+        let not_text = || errors::protocol(py, "a message that is not UTF-8".to_owned());
+        let data = if let Ok(text) = json_string.cast::<PyString>() {
+            json::loads(py, &text.to_cow().map_err(|_| not_text())?)?
         } else {
-            let bytes: Vec<u8> = json_string.extract()?;
-            String::from_utf8(bytes).map_err(PyErr::from)
+            let bytes = json_string.cast::<PyBytes>()?;
+            let text = std::str::from_utf8(bytes.as_bytes()).map_err(|_| not_text())?;
+            json::loads(py, text)?
         };
-        let text = text.map_err(|_| bad("a message that is not UTF-8".to_owned()))?;
-        let message = Message::parse(text.trim().to_owned()).map_err(|error| bad(error.0))?;
-        Self::received(py, &message)
+        Self::of(data)
     }
 
     /// `build_from_json_string` by its older name.

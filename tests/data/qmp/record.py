@@ -22,12 +22,30 @@ RECORDINGS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("query-balloon", "pc", "query-balloon", {}),
     ("query-pci", "pc", "query-pci", {}),
     ("query-block", "pc", "query-block", {}),
+    ("query-qmp-schema", "none", "query-qmp-schema", {}),
+    ("query-pci-disks", "disks", "query-pci", {}),
+    ("query-block-disks", "disks", "query-block", {}),
+    ("query-named-block-nodes", "disks", "query-named-block-nodes", {}),
     ("error-device-not-found", "pc", "device_del", {"id": "nobody"}),
     ("error-missing-argument", "pc", "device_del", {}),
 )
 PC = """-machine pc,accel=tcg -S -m 64 -smp 2 -nodefaults
     -device virtio-balloon-pci,id=balloon0 -device piix3-usb-uhci"""
-MACHINES = {"none": ["-machine", "none"], "pc": PC.split()}
+#: Four disks of the kind that each Ganeti generation gives its guests: -drive, and -blockdev.
+DISKS, IMAGE = 4, "/etc/os-release"
+MACHINES = {"none": ["-machine", "none"], "pc": PC.split(), "disks": PC.split()}
+for _number in range(DISKS):
+    _file = f'"file": {{"driver": "file", "filename": "{IMAGE}", "aio": "threads"}}'
+    MACHINES["disks"] += [
+        "-drive",
+        f"file={IMAGE},format=raw,if=none,aio=threads,readonly=on,id=drive{_number}",
+        "-device",
+        f"virtio-blk-pci,drive=drive{_number},id=old{_number}",
+        "-blockdev",
+        f'{{"driver": "raw", "node-name": "node{_number}", "read-only": true, {_file}}}',
+        "-device",
+        f"virtio-blk-pci,drive=node{_number},id=new{_number}",
+    ]
 
 
 @contextmanager
