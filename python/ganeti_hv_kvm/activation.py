@@ -166,18 +166,23 @@ def installed() -> Finder | None:
     return next((finder for finder in sys.meta_path if isinstance(finder, Finder)), None)
 
 
-def install() -> None:
-    """Let later imports of Ganeti's module in this process give ours; safe to call twice."""
-    if installed() is not None:
-        return
+def install() -> Finder:
+    """Let later imports of Ganeti's module in this process give ours; safe to call twice.
+
+    Gives the finder at work, for the import that is going on just now.
+    """
+    if (at_work := installed()) is not None:
+        return at_work
     # The import system may be going through the list right now, and be at the trigger.
     after_trigger = (
         place
         for place, finder in enumerate(sys.meta_path, start=1)
         if hasattr(finder, TRIGGER_ATTRIBUTE)
     )
-    finder: Any = Finder()
-    sys.meta_path.insert(next(after_trigger, 0), finder)
+    finder = Finder()
+    entry: Any = finder
+    sys.meta_path.insert(next(after_trigger, 0), entry)
+    return finder
 
 
 def uninstall() -> None:

@@ -59,8 +59,23 @@ root_file_system() {
     chroot "$root" apt-get -qq clean
   ' - "$target.new" "${NODE[@]}" >>"$log" 2>&1 ||
     { tail -n 30 "$log" >&2; die "packages of $suite cannot be installed"; }
+  with_old_openssl "$target.new" >>"$log" 2>&1 || { tail -n 30 "$log" >&2; die "pyOpenSSL for $suite"; }
   put_in_place "$target.new" "$target"
   mark_done "cluster_$suite" "$key"
+}
+
+# Ganeti 3.1 makes its certificates with a class that unstable's pyOpenSSL has no longer: `gnt-cluster
+# init` fails there, whatever the hypervisor module. An older one beside Debian's helps.
+with_old_openssl() {
+  local root=$1 wheels=$WORK/cluster/wheels
+  chroot "$root" python3 -c 'import OpenSSL.crypto; OpenSSL.crypto.X509Req' && return
+  "$ROOT/.venv/bin/python" -m pip download -q --no-deps --only-binary :all: -d "$wheels" \
+    pyOpenSSL==25.0.0 cryptography==44.0.3
+  mkdir "$root/wheels"
+  cp "$wheels"/*.whl "$root/wheels"
+  chroot "$root" sh -c 'python3 -m pip install --break-system-packages --ignore-installed --no-deps \
+    --no-index --root-user-action=ignore /wheels/*.whl'
+  rm -r "$root/wheels"
 }
 
 case ${1:-} in

@@ -14,14 +14,17 @@ _UNFINISHED_PREFIX = ".ganeti-hv-kvm-"
 
 # Python runs the line at every start, so it imports nothing: it only puts a trigger in front of
 # the import system. The trigger stays silent where the package was uninstalled without `disable`.
+# It answers itself: from 3.14 on, an import goes through a copy of the list, and would miss the
+# finder that was put into it meanwhile.
 _TEXT = """\
 # Written by "ganeti-hv-kvm enable", removed by "ganeti-hv-kvm disable".
 import sys; sys.meta_path.insert(0, type(sys.implementation)(\
 ganeti_hv_kvm=True, \
 find_spec=lambda name, path=None, target=None: \
 None if name != "ganeti.hypervisor.hv_kvm" else \
-exec("try:\\n from ganeti_hv_kvm.activation import install\\n\
-except Exception:\\n pass\\nelse:\\n install()", {})))
+(lambda place: exec("try:\\n from ganeti_hv_kvm.activation import install\\n\
+except Exception:\\n spec = None\\nelse:\\n spec = install().find_spec(*asked)", place) \
+or place["spec"])({"asked": (name, path, target)})))
 """
 
 

@@ -100,3 +100,26 @@ def test_python_takes_the_hook_without_a_word(directory: Path) -> None:
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd="/", check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_hook_answers_the_import_that_wakes_it(directory: Path, tmp_path: Path) -> None:
+    """Python 3.14 goes through a copy of sys.meta_path: what is added meanwhile comes too late."""
+    path, _ = site_hook.write()
+    package = tmp_path / "modules/ganeti_hv_kvm"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "activation.py").write_text(
+        "class Finder:\n"
+        "    def find_spec(self, *asked):\n"
+        "        return asked\n"
+        "def install():\n"
+        "    return Finder()\n"
+    )
+    code = f"import site, sys; site.addpackage({str(directory)!r}, {path.name!r}, set())\n"
+    code += f"sys.path.insert(0, {str(package.parent)!r})\n"
+    code += "asked = ('ganeti.hypervisor.hv_kvm', ['place'], None)\n"
+    code += "assert sys.meta_path[0].find_spec(*asked) == asked\n"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd="/", check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
