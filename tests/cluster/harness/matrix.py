@@ -49,7 +49,7 @@ def gather(rows: Sequence[systems.System], unreachable: dict[str, str]) -> list[
             if path.exists() and not row.unreachable:
                 record = report.read_record(path)
                 row.records[module] = record["steps"]
-                row.versions = record["versions"]
+                row.versions = f"{record['versions']} {system.note}".strip()
         gathered.append(row)
     return gathered
 

@@ -18,6 +18,7 @@ class System:
     generation: str  # of Ganeti
     root: Path  # the lowest layer
     packages: Path | None = None  # .deb files to install above it
+    note: str = ""  # what a reader of the report must know
 
 
 DEBIAN_12 = System("debian12", "Debian 12, Ganeti 3.0.2, QEMU 7.2", "3.0", Path("/"))
@@ -29,7 +30,13 @@ BACKPORTS = System(
     paths.WORK / "cluster/backports",
 )
 DEBIAN_13 = System("debian13", "Debian 13", "3.1", paths.WORK / "cluster/trixie")
-UNSTABLE = System("unstable", "Debian unstable", "3.1", paths.WORK / "cluster/sid")
+UNSTABLE = System(
+    "unstable",
+    "Debian unstable",
+    "3.1",
+    paths.WORK / "cluster/sid",
+    note="pyOpenSSL 25.0.0 from PyPI beside Debian's: with that, Ganeti itself makes no cluster.",
+)
 ALL = {one.name: one for one in (DEBIAN_12, BACKPORTS, DEBIAN_13, UNSTABLE)}
 
 
