@@ -14,6 +14,7 @@ _NAMES = [f"i{number}.example.com" for number in range(11, 21)]
 _EVEN, _ODD = _NAMES[::2], _NAMES[1::2]
 # The firmware finds nothing to boot, and sleeps: such a guest needs hardly any processor.
 _PARAMETERS = {"kernel_path": "", "initrd_path": "", "serial_console": False}
+_QEMU = "^/usr/bin/qemu-system"
 _TROUBLE = re.compile(r"ERROR_node|\(nodata\)|\(unavail\)|Failure|Traceback")
 
 
@@ -107,10 +108,29 @@ def test_some_start_some_stop(cluster, ten, figure):
     assert {line.split()[0] for line in states if "running" in line} >= set(_EVEN)
 
 
+def test_all_stuck(cluster, ten, figure):
+    """no QEMU answers: list waits for all of them at once, and tells what it knows."""
+    end(gnt(cluster, "start", ten))
+    stopped = [(node, pid) for node in cluster.nodes for pid in node.processes(_QEMU)]
+    for node, pid in stopped:
+        node.signal(pid, signal.SIGSTOP)
+    begin = time.monotonic()
+    text = cluster.gnt("gnt-instance", "list", "--no-headers", "-o", "name,status", check=False)
+    seconds = time.monotonic() - begin
+    for node, pid in stopped:
+        node.signal(pid, signal.SIGCONT)
+    figure(f"{seconds:.1f} s for {len(stopped)}")
+    assert len(stopped) == 10
+    assert {line.split()[0] for line in text.splitlines()} >= set(ten)
+    assert not _TROUBLE.search(text), text
+    # Five on each node, one after the other, would be five times a deadline of five seconds.
+    assert seconds < 20
+
+
 def test_all_crash(cluster, ten):
     """all QEMUs killed at once; the watcher brings those back that should run."""
     for node in cluster.nodes:
-        for pid in node.processes("^/usr/bin/qemu-system"):
+        for pid in node.processes(_QEMU):
             node.signal(pid, signal.SIGKILL)
     with Lister(cluster) as lister:
         cluster.master.run("ganeti-watcher", "--ignore-pause", "--wait-children", timeout=500)
@@ -128,7 +148,7 @@ def test_all_removed(cluster, ten):
     end(*jobs)
     assert cluster.verify() == []
     for node in cluster.nodes:
-        assert node.processes("qemu-system") == []
+        assert node.processes(_QEMU) == []
         assert node.taps() == []
         for name in ten:
             assert node.traces(name) == []
