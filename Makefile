@@ -126,6 +126,11 @@ test-cluster-matrix: setup ## All steps, ours and the original, on each Debian: 
 	@$(MAKE) wheel
 	PYTHONPATH=tests $(PYTHON) -m cluster.harness.matrix --rows=$(CLUSTER_ROWS) docs/cluster-report.md
 
+# One after the other, on a machine that does nothing else: BENCH="wire listing" for a part of it.
+bench: build ## Speed, against Ganeti's originals and other clients (BENCH=--publish: into docs)
+	@tests/setup/bench_venv.sh
+	@PYTHONPATH=tests:python $(SANDBOX) .work/bench-venv/bin/python -m bench $(BENCH)
+
 format: ## Formats both languages
 	cargo fmt
 	.venv/bin/ruff format python tests

@@ -1,0 +1,259 @@
+"""What is measured, of whom, and what was promised of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import idle_guests, paths
+
+from . import clients, imports
+from .clients import FLOOR, FLOOR_WITH_ID, GANETI, OURS, OURS_INNER, QEMU_QMP, QMP
+from .pool import compare, workers
+from .results import Bar, Curve, Report, Series, Table
+from .stand_in import SizedMonitor
+from .tasks import ORJSON, PYTHON_JSON
+
+RECORDED = paths.PROJECT / "tests/data/qmp/7.2"
+WIRE = (FLOOR, FLOOR_WITH_ID, OURS, OURS_INNER, GANETI["3.0"], GANETI["3.1"], QEMU_QMP, QMP)
+NODES = (OURS, GANETI["3.0"], GANETI["3.1"])
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: rounds, samples in a round, guests of a full node."""
+
+    rounds: int
+    samples: int
+    guests: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+FULL = Effort(15, 8, (1, 3, 10, 30, 100, 300), (1 << 10, 1 << 14, 1 << 17, 1 << 20, 1 << 22))
+QUICK = Effort(3, 3, (1, 10), (1 << 10, 1 << 17))
+
+
+def wire(report: Report, effort: Effort) -> None:
+    """One real QEMU, one client at a time."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, ExitStack() as stack:
+        (guest,) = stack.enter_context(idle_guests.running(Path(folder), 1))
+        pool = stack.enter_context(workers(WIRE))
+        path = str(guest.qmp)
+        status = {"task": "commands", "path": path, "command": "query-status", "times": 100}
+        status["samples"] = effort.samples
+        on_open = compare(pool, status, effort.rounds)
+        connect = {"task": "connections", "path": path, "times": 20, "samples": effort.samples}
+        whole = compare(pool, connect, effort.rounds)
+        large = {**status, "command": "query-qmp-schema", "times": 3, "samples": 2}
+        schema = compare(pool, large, effort.rounds)
+    report.tables += [
+        Table("query-status on an open connection", "µs", on_open, FLOOR),
+        Table("the same, the client's CPU time", "µs", on_open, FLOOR, "cpu"),
+        Table("connect, query-status, close", "µs", whole, FLOOR),
+        Table("the same, the client's CPU time", "µs", whole, FLOOR, "cpu"),
+        Table("query-qmp-schema (207 kB) on an open connection", "ms", schema, FLOOR),
+        Table("the same, the client's CPU time", "ms", schema, FLOOR, "cpu"),
+    ]
+    fastest = min((QEMU_QMP, QMP, *GANETI.values()), key=lambda peer: whole.spread(peer).middle)
+    report.bars += [
+        Bar("query-status: at most 1.05 of the bare socket that sends the same bytes", 1.05,
+            on_open.ratio(OURS, FLOOR_WITH_ID).middle),
+        Bar(f"connect and one command, in operations: no slower than the fastest peer ({fastest})",
+            1.0, whole.ratio(OURS_INNER, fastest).middle),
+        Bar("connect and one command, the public class: no slower than Ganeti 3.0.2's", 1.0,
+            whole.ratio(OURS, GANETI["3.0"]).middle),
+        Bar("client CPU of a command: at most a third of Ganeti 3.1's", 1 / 3,
+            on_open.ratio(OURS, GANETI["3.1"], "cpu").middle),
+    ]  # fmt: skip
+
+
+def replies(report: Report, effort: Effort) -> None:
+    """Replies of growing size, from a stand-in that takes no time to make them."""
+    subjects = (OURS, *GANETI.values(), QEMU_QMP, QMP, FLOOR)
+    lines: dict[str, list[tuple[float, float]]] = {subject: [] for subject in subjects}
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, workers(subjects) as pool:
+        path = Path(folder) / "qmp"
+        monitor = SizedMonitor(path)
+        for size in effort.sizes:
+            monitor.set_size(size)
+            times = max(1, min(50, (1 << 19) // size))
+            request = {"task": "commands", "path": str(path), "command": "query-status"}
+            request |= {"times": times, "samples": 2}
+            series = compare(pool, request, max(3, effort.rounds // 3))
+            for subject in subjects:
+                lines[subject].append((size / 1024, series.spread(subject).middle * 1000))
+        report.tables.append(Table(f"a reply of {size >> 10} KiB, decoded", "ms", series, FLOOR))
+        monitor.close()
+    report.curves.append(
+        Curve("replies", "A reply, from the socket to objects", "KiB", "milliseconds", lines)
+    )
+
+
+def decoding(report: Report, effort: Effort) -> None:
+    """Recorded replies, from bytes to objects."""
+    subjects = (OURS, ORJSON, PYTHON_JSON)
+    names = ("query-qmp-schema", "query-pci-disks", "query-block-disks", "query-named-block-nodes")
+    with workers(subjects) as pool:
+
+        def measure(name: str, copies: int) -> Series:
+            path = RECORDED / f"{name}.json"
+            size = path.stat().st_size * copies
+            request: dict[str, Any] = {"task": "decoding", "path": str(path), "copies": copies}
+            request |= {"times": max(1, 200_000 // size), "samples": 3 * effort.samples}
+            return compare(pool, request, effort.rounds)
+
+        for name in names:
+            series = measure(name, 1)
+            size = (RECORDED / f"{name}.json").stat().st_size
+            unit = "µs" if size < 10_000 else "ms"
+            report.tables.append(Table(f"decoding {name} ({size} bytes)", unit, series, ORJSON))
+            report.bars.append(
+                Bar(f"decoding {name}: no slower than orjson", 1.0,
+                    series.ratio(OURS, ORJSON).middle)
+            )  # fmt: skip
+        series = measure("query-qmp-schema", 20)
+        report.tables.append(Table("decoding 4 MiB of schema", "ms", series, ORJSON))
+
+
+def listing(report: Report, effort: Effort) -> None:
+    """Real QEMUs, from one to a full node; then some that do not answer."""
+    subjects = (OURS, *GANETI.values(), FLOOR)
+    lines: dict[str, list[tuple[float, float]]] = {subject: [] for subject in subjects}
+    found: dict[int, Series] = {}
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, ExitStack() as stack:
+        run_folder = Path(folder)
+        guests: list[idle_guests.IdleGuest] = []
+        pool = stack.enter_context(workers(subjects, run_folder))
+        for count in effort.guests:
+            more = idle_guests.running(run_folder, count - len(guests), prefix=f"g{count}x")
+            guests += stack.enter_context(more)
+            request = {"task": "listing", "paths": [str(guest.qmp) for guest in guests]}
+            series = compare(pool, {**request, "samples": 3}, effort.rounds)
+            found[count] = series
+            for subject in subjects:
+                lines[subject].append((count, series.spread(subject).middle * 1000))
+            report.tables.append(Table(f"listing {count} guests", "ms", series, FLOOR))
+            if count in (100, effort.guests[-1]):
+                report.tables.append(
+                    Table(f"listing {count} guests, CPU time", "ms", series, FLOOR, "cpu")
+                )
+            if count == min(100, effort.guests[-1]):
+                _hung(report, guests, [worker for worker in pool if worker.subject != FLOOR])
+    report.curves.append(Curve("listing", "GetAllInstancesInfo", "guests", "milliseconds", lines))
+    full, most = min(100, effort.guests[-1]), effort.guests[-1]
+    report.bars += [
+        Bar(f"listing {full} guests: at most 1.25 of a bare poll loop", 1.25,
+            found[full].ratio(OURS, FLOOR).middle),
+        Bar(f"listing {most} guests: at most {most / full:g} times {full} of them, and a tenth",
+            1.1 * most / full,
+            found[most].spread(OURS).middle / found[full].spread(OURS).middle),
+    ]  # fmt: skip
+
+
+DEADLINE = 2.0
+
+
+def _hung(report: Report, guests: list[idle_guests.IdleGuest], pool: list[Any]) -> None:
+    """Monitors that take connections and say nothing: another client holds them."""
+    request = {"task": "listing", "paths": [str(guest.qmp) for guest in guests], "samples": 1}
+    for count in (1, 10):
+        if count >= len(guests):
+            continue
+        series = Series()
+        for worker in pool:
+            # with the originals each of them costs 5 s: one look must do
+            for _ in range(3 if worker.subject == OURS else 1):
+                with ExitStack() as held:
+                    for guest in guests[:count]:
+                        client = clients.Bare(str(guest.qmp))
+                        client.connect()
+                        held.callback(client.close)
+                    (sample,) = worker.ask(request)
+                for measure, number in sample.items():
+                    series.add(worker.subject, measure, number)
+        title = f"listing {len(guests)} guests, {count} of which hang"
+        report.tables.append(Table(title, "ms", series, OURS))
+        if count == 10:
+            report.bars.append(
+                Bar("listing with 10 that hang: at most the deadline of 2 s and a tenth",
+                    1.1 * DEADLINE, max(series.rounds[OURS]["seconds"]))
+            )  # fmt: skip
+    _stopped(report, guests, pool)
+
+
+def _stopped(report: Report, guests: list[idle_guests.IdleGuest], pool: list[Any]) -> None:
+    (ours,) = (worker for worker in pool if worker.subject == OURS)
+    request = {"task": "listing", "paths": [str(guest.qmp) for guest in guests], "samples": 5}
+    for guest in guests[: len(guests) // 10]:
+        guest.stop()
+    series = compare([ours], request, 3)
+    for guest in guests[: len(guests) // 10]:
+        guest.resume()
+    title = f"listing {len(guests)} guests, {len(guests) // 10} of which are stopped (SIGSTOP)"
+    report.tables.append(Table(title, "ms", series, OURS))
+
+
+def start(report: Report, effort: Effort) -> None:
+    """StartInstance, less QEMU's own start."""
+    with workers(NODES) as pool:
+        request = {"task": "start", "samples": max(2, effort.samples // 3)}
+        cold = compare(pool, {**request, "cold": True}, max(2, effort.rounds // 3))
+        warm = compare(pool, {**request, "cold": False}, max(2, effort.rounds // 3))
+    fastest = min(GANETI.values(), key=lambda peer: warm.spread(peer).middle)
+    report.tables += [
+        Table("StartInstance less QEMU's start, nothing known of the binary", "ms", cold, OURS),
+        Table("StartInstance less QEMU's start, after others", "ms", warm, OURS),
+    ]
+    report.bars.append(
+        Bar(f"StartInstance, warm, less QEMU's start: at most a quarter of {fastest}'s", 0.25,
+            warm.ratio(OURS, fastest).middle)
+    )  # fmt: skip
+
+
+def taps(report: Report, effort: Effort) -> None:
+    """Opening a TAP device."""
+    with workers((*NODES, FLOOR)) as pool:
+        series = compare(pool, {"task": "taps", "samples": 5 * effort.samples}, effort.rounds)
+    report.tables += [
+        Table("OpenTap", "µs", series, FLOOR),
+        Table("OpenTap, CPU time", "µs", series, FLOOR, "cpu"),
+    ]
+
+
+def importing(report: Report, effort: Effort) -> None:
+    """Importing ganeti.hypervisor.hv_kvm in a new process."""
+    series = imports.measure(NODES, 2 * effort.rounds)
+    report.tables += [
+        Table("import of ganeti.hypervisor.hv_kvm, Ganeti's own modules there", "ms", series, OURS),
+        Table("the same with all of Ganeti that it needs", "ms", series, OURS, "whole"),
+        Table("the same, memory", "MiB", series, OURS, "memory"),
+    ]
+    for peer in GANETI.values():
+        report.bars.append(
+            Bar(f"import: no slower than {peer}'s", 1.0,
+                series.spread(OURS, "whole").middle / series.spread(peer, "whole").middle)
+        )  # fmt: skip
+
+
+SUITES: dict[str, Callable[[Report, Effort], None]] = {
+    "wire": wire,
+    "replies": replies,
+    "decoding": decoding,
+    "listing": listing,
+    "start": start,
+    "taps": taps,
+    "import": importing,
+}
+
+
+def run(names: Iterable[str], effort: Effort, say: Callable[[str], None]) -> Report:
+    """Runs suites one after the other."""
+    report = Report()
+    for name in names:
+        say(name)
+        SUITES[name](report, effort)
+    return report
