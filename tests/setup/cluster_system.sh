@@ -5,9 +5,9 @@
 #   unstable   a root file system in .work/cluster/sid
 . "$(dirname "$0")/common.sh"
 
-GANETI=(ganeti ganeti-3.1 ganeti-haskell-3.1 ganeti-htools-3.1 qemu-system-x86)
+GANETI=(ganeti ganeti-3.1 ganeti-haskell-3.1 ganeti-htools-3.1 qemu-system-x86 qemu-system-modules-spice)
 NODE=(
-  ganeti ganeti-os-noop qemu-system-x86 qemu-utils openssh-server openssh-client fping tini socat
+  ganeti ganeti-os-noop qemu-system-x86 qemu-system-modules-spice qemu-utils openssh-server openssh-client fping tini socat
   iproute2 procps python3-pip passwd util-linux bsdextrautils
 )
 mkdir -p "$WORK/cluster"

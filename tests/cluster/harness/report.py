@@ -41,16 +41,28 @@ def table(row: Row) -> list[str]:
     lines = ["", f"## {row.title}", ""]
     if row.unreachable:
         return [*lines, f"Not reached: {row.unreachable}"]
-    lines += [row.versions, ""]
-    for module in MODULES:
-        if module in row.records:
-            steps = [step for step in row.records[module] if step["group"] in _GROUPS]
-            passed = sum(step["outcome"] == "passed" for step in steps)
-            seconds = sum(step["seconds"] for step in steps)
-            lines.append(f"{module}: {passed} of {len(steps)} steps work, {seconds:.0f} s.")
+    lines.append(row.versions)
     for group, heading in _GROUPS.items():
         lines += _group(row, group, heading)
     return lines
+
+
+def _overview(rows: Sequence[Row]) -> list[str]:
+    lines = ["", "Steps that work, and seconds for all:", "", "| | original | ours |", "|--|--|--|"]
+    for row in rows:
+        cells = [_summary(row.records.get(module, [])) for module in MODULES]
+        lines.append(f"| {row.title} | {' | '.join(cells)} |")
+    return lines
+
+
+def _summary(steps: Sequence[dict[str, Any]]) -> str:
+    if not steps:
+        return "not run"
+    steps = [step for step in steps if step["group"] in _GROUPS]
+    outcomes = [step["outcome"] for step in steps]
+    seconds = sum(step["seconds"] for step in steps)
+    possible = len(outcomes) - outcomes.count("skipped")
+    return f"{outcomes.count('passed')} of {possible}, {seconds:.0f} s"
 
 
 def _group(row: Row, group: str, heading: str) -> list[str]:
@@ -74,7 +86,8 @@ def _cells(step: dict[str, Any] | None) -> tuple[str, str]:
     text = "works"
     if step["outcome"] != "passed":
         reason = " ".join(step["why"].replace("|", "\\|").split())
-        text = f"**fails**: {reason[:_LONGEST_REASON]}"
+        word = "not possible" if step["outcome"] == "skipped" else "**fails**"
+        text = f"{word}: {reason[:_LONGEST_REASON]}"
     if step["figures"]:
         text += f" ({'; '.join(step['figures'])})"
     return text, f"{step['seconds']:.1f}"
@@ -89,6 +102,6 @@ def write(path: Path, rows: Sequence[Row]) -> None:
         "software emulation. Seconds are those of the step in this run, commands and waiting for",
         "the guest included; a step that fails shows the first line of why.",
     ]
-    lines = [*head, *(line for row in rows for line in table(row))]
+    lines = [*head, *_overview(rows), *(line for row in rows for line in table(row))]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
