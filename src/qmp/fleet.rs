@@ -1,7 +1,9 @@
 //! Many monitors asked at once, by one loop: guests that hang cost one deadline together.
 //!
-//! Nothing is sent before a monitor has greeted, then all commands in one write. So a guest takes
-//! two round trips, and a monitor that serves another client never gets commands of ours later.
+//! Queries are sent at once, without waiting for the greeting: that spares each QEMU a wait. A
+//! monitor that serves another client, or whose process is stopped, finds them in its socket when
+//! we have long gone, and answers nobody. A command that changes something must not be carried
+//! out so late: then nothing is sent before the greeting.
 
 mod exchange;
 mod talk;
@@ -49,6 +51,7 @@ pub fn query(
         guests,
         questions,
         limit,
+        early: questions.iter().all(Question::only_looks),
         epoll,
         most: most_at_once(),
         untried: (0..guests.len()).collect(),
@@ -73,6 +76,7 @@ struct Fleet<'a> {
     guests: &'a [Guest],
     questions: &'a [Question],
     limit: usize,
+    early: bool,
     epoll: Epoll,
     most: usize,
     /// Waiting for a descriptor.
@@ -155,7 +159,7 @@ impl<'a> Fleet<'a> {
                 return true;
             }
         }
-        match Talk::start(&guest.path, self.limit, self.questions) {
+        match Talk::start(&guest.path, self.limit, self.questions, self.early) {
             Ok(Some(talk)) => self.listen_to(index, talk),
             Ok(None) => self.held_back.push(index),
             Err(Errno::EMFILE | Errno::ENFILE) => return false,

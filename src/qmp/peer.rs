@@ -1,7 +1,8 @@
 //! What is known of a peer that does not answer: told by /proc, for the error's text.
 
 use std::borrow::Borrow;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 
 use super::error::PeerState;
@@ -34,9 +35,13 @@ pub(super) fn state_among<T: Borrow<Sockets>>(
 /// The state of a process, as far as it explains a silence.
 #[must_use]
 pub fn process_state(pid: i32) -> PeerState {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+    // One read: a listing looks at each guest, and the kernel makes the whole text each time.
+    let mut buffer = [0; 1024];
+    let Ok(size) = File::open(format!("/proc/{pid}/stat")).and_then(|mut f| f.read(&mut buffer))
+    else {
         return PeerState::Gone(pid);
     };
+    let stat = String::from_utf8_lossy(buffer.get(..size).unwrap_or_default());
     // The second field, in parentheses, is the process's own choice and may hold anything.
     let mut fields = stat
         .rsplit_once(')')

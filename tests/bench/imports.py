@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from harness import node
+from harness import node, paths
 
 from .results import Series
 from .worker import MODULES
@@ -42,6 +42,8 @@ def measure(subjects: Iterable[str], rounds: int) -> Series:
     """Series with "seconds" and "memory" (MiB) of the module alone, "whole" with all of Ganeti."""
     series = Series()
     order = list(subjects)
+    for subject in order:
+        _once(subject, preload=False)
     for _ in range(rounds):
         random.shuffle(order)
         for subject in order:
@@ -57,6 +59,9 @@ def _once(subject: str, preload: bool) -> tuple[float, float]:
     generation, module = MODULES[subject]
     wanted = "ours" if module == node.OURS else "original"
     argv = [sys.executable, "-c", _PROGRAM, generation, wanted, "yes" if preload else "no"]
-    output = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=os.environ).stdout
+    # as installed: compiled, wherever the sources lie and whatever this shell says
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(paths.WORK / "bench/bytecode")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    output = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=environment).stdout
     seconds, memory = json.loads(output)
     return seconds, memory

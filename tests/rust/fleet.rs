@@ -96,9 +96,8 @@ fn answers_come_in_the_order_of_guests_and_commands() {
     }
 }
 
-/// A monitor that serves somebody else would carry out later what it was sent now.
-#[test]
-fn nothing_is_sent_before_the_greeting_and_then_all_at_once() {
+/// What has come before the greeting, and shortly after it.
+fn sent_around_the_greeting(commands: &[&str]) -> (String, String) {
     let (tell, told) = mpsc::channel();
     let answer = ask_one(
         move |peer| {
@@ -109,10 +108,23 @@ fn nothing_is_sent_before_the_greeting_and_then_all_at_once() {
             tell.send((early, peer.pending())).unwrap();
             while peer.answer("{}").is_some() {}
         },
-        &["query-status", "query-balloon"],
+        commands,
     );
     assert_eq!(answer.verdict, Verdict::Answered);
-    let (early, late) = told.recv().unwrap();
+    told.recv().unwrap()
+}
+
+#[test]
+fn queries_are_sent_at_once() {
+    let (early, late) = sent_around_the_greeting(&["query-status", "query-balloon"]);
+    assert_eq!(early.lines().count(), 3, "{early}");
+    assert_eq!(late, early);
+}
+
+/// A monitor that serves somebody else would carry out later what it was sent now.
+#[test]
+fn a_command_that_changes_something_waits_for_the_greeting() {
+    let (early, late) = sent_around_the_greeting(&["query-status", "stop"]);
     assert_eq!(early, "");
     assert_eq!(late.lines().count(), 3, "{late}");
 }

@@ -236,12 +236,12 @@ class KVMHypervisor(
         self, instance_name: str, hvparams: Any = None
     ) -> inventory.InstanceInfo | None:
         """Tell (name, process id, MiB, vCPUs, state, 0) of an instance; None if it is down."""
-        return inventory.instance_info(self._Files(instance_name), self._InstancePidAlive)
+        return inventory.instance_info(self._Files(instance_name))
 
     def GetAllInstancesInfo(self, hvparams: Any = None) -> list[inventory.InstanceInfo]:
         """Tell the same of every instance of this node that runs or was shut down by its user."""
         names = inventory.names_with_runtime(self._CONF_DIR)
-        return inventory.all_infos(map(self._Files, names), self._InstancePidAlive)
+        return inventory.all_infos(map(self._Files, names))
 
     def GetNodeInfo(self, hvparams: Any = None) -> dict[str, Any]:
         """Tell memory (MiB) and CPUs of the node, and QEMU's version as hv_version."""

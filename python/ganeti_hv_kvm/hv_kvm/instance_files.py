@@ -37,8 +37,10 @@ class InstanceFiles:
     name: str
 
     def _in(self, directory: str, suffix: str = "") -> str:
-        # PathJoin refuses a name that would leave the directory
-        return str(utils.PathJoin(directory, self.name + suffix))
+        entry = self.name + suffix
+        if "/" in entry or entry in ("", ".", ".."):
+            raise errors.HypervisorError(f"{self.name!r} is not the name of an instance")
+        return f"{directory}/{entry}"
 
     @property
     def pidfile(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from ganeti.hypervisor import hv_base
 from . import fleet, instance_process, run_state, settings
 from .instance_files import InstanceFiles
 from .instance_process import ProcessInfo
-from .shutdown import PidAlive
 
 #: (name, process id, MiB of memory, vCPUs, hv_base.HvInstanceState, CPU time), as Ganeti wants it
 InstanceInfo = tuple[str, int, int, int, int, int]
@@ -40,35 +39,27 @@ def names_with_runtime(conf_directory: str) -> list[str]:
     )
 
 
-def instance_info(
-    files: InstanceFiles, pid_alive: Callable[[str], PidAlive]
-) -> InstanceInfo | None:
+def instance_info(files: InstanceFiles) -> InstanceInfo | None:
     """Tell what is known of one instance.
 
     Returns:
         None for an instance that does not run, unless its user shut it down.
     """
-    infos = _infos([files], pid_alive, deadline=None)
+    infos = _infos([files], deadline=None)
     return infos[0] if infos else None
 
 
-def all_infos(
-    instances: Iterable[InstanceFiles], pid_alive: Callable[[str], PidAlive]
-) -> list[InstanceInfo]:
+def all_infos(instances: Iterable[InstanceFiles]) -> list[InstanceInfo]:
     """Tell what is known of the instances that run or were shut down by their users.
 
     All are asked at once. What QEMU does not answer within the deadline of a listing is taken from
     its command line, so that a guest that hangs is still listed.
     """
-    return _infos(instances, pid_alive, settings.LISTING.seconds())
+    return _infos(instances, settings.LISTING.seconds())
 
 
-def _infos(
-    instances: Iterable[InstanceFiles],
-    pid_alive: Callable[[str], PidAlive],
-    deadline: float | None,
-) -> list[InstanceInfo]:
-    found = [_find(files, pid_alive) or files for files in instances]
+def _infos(instances: Iterable[InstanceFiles], deadline: float | None) -> list[InstanceInfo]:
+    found = [_find(files) or files for files in instances]
     running = [guest for guest in found if isinstance(guest, _Running)]
     guests = [(guest.files.qmp, guest.pid) for guest in running]
     answers = iter(fleet.ask(guests, (_STATUS, _CPUS, _BALLOON), deadline) if guests else ())
@@ -79,10 +70,15 @@ def _infos(
     return [info for info in infos if info]
 
 
-def _find(files: InstanceFiles, pid_alive: Callable[[str], PidAlive]) -> _Running | None:
-    _, pid, alive = pid_alive(files.name)
-    process = instance_process.info_or_none(pid) if alive else None
-    return _Running(files, pid, process) if process else None
+def _find(files: InstanceFiles) -> _Running | None:
+    """Find the instance's process, if it is that: a pid file may be stale."""
+    try:
+        with open(files.pidfile, "rb") as pidfile:
+            pid = int(pidfile.read())
+    except (OSError, ValueError):
+        return None
+    process = instance_process.info_or_none(pid)
+    return _Running(files, pid, process) if process and process.name == files.name else None
 
 
 def _shut_down(files: InstanceFiles) -> InstanceInfo | None:

@@ -23,6 +23,14 @@ pub struct Question {
     pub arguments: Option<String>,
 }
 
+impl Question {
+    /// Whether it changes nothing, as QEMU's names tell.
+    #[must_use]
+    pub fn only_looks(&self) -> bool {
+        self.command.starts_with("query-")
+    }
+}
+
 /// What became of a guest's questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

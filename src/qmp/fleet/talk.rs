@@ -43,13 +43,18 @@ pub(super) struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     /// Connects; None if the monitor's queue of waiting clients is full.
+    ///
+    /// `early`: it does not wait for the greeting before it asks.
     pub(super) fn start(
         path: &Path,
         limit: usize,
         questions: &'a [Question],
+        early: bool,
     ) -> std::result::Result<Option<Self>, Errno> {
-        let transport = Transport::try_connect(path)?;
-        Ok(transport.map(|transport| Self {
+        let Some(transport) = Transport::try_connect(path)? else {
+            return Ok(None);
+        };
+        let mut talk = Self {
             transport,
             codec: Codec::new(limit),
             questions,
@@ -58,7 +63,13 @@ impl<'a> Talk<'a> {
             output: Vec::new(),
             sent: 0,
             replies: Vec::new(),
-        }))
+        };
+        if early {
+            talk.ask();
+            // What is wrong with it shows again when it is read from.
+            let _ = talk.write();
+        }
+        Ok(Some(talk))
     }
 
     /// The process that listens on the monitor, if it can be told.
@@ -108,7 +119,9 @@ impl<'a> Talk<'a> {
         match (&message.kind, self.stage) {
             (Kind::Greeting(_), Stage::Connected) => {
                 self.stage = Stage::Greeted;
-                self.ask();
+                if self.output.is_empty() {
+                    self.ask();
+                }
             }
             // QEMU may greet more than once (seen with a monitor that was opened again).
             (Kind::Event(_) | Kind::Greeting(_), _)

@@ -44,7 +44,7 @@ def test_places_are_those_of_ganeti(files):
 
 
 def test_a_name_cannot_lead_elsewhere(files):
-    with pytest.raises(ValueError, match="PathJoin"):
+    with pytest.raises(errors.HypervisorError, match="not the name of an instance"):
         _ = InstanceFiles(files.directories, "../../etc/passwd").pidfile
 
 
