@@ -38,7 +38,13 @@ def configure(scripts):
 
 @pytest.fixture
 def ext(monkeypatch):
+    """A Ganeti with mode "ext": its scripts are told at which end of a migration they run."""
     monkeypatch.setattr(constants, "NIC_MODE_EXT", "ext", raising=False)
+
+
+@pytest.fixture
+def no_ext(monkeypatch):
+    monkeypatch.delattr(constants, "NIC_MODE_EXT", raising=False)
 
 
 def after_arrival(configure, folder, modes=MODES):
@@ -54,12 +60,12 @@ def after_arrival(configure, folder, modes=MODES):
     incoming_nics.after_arrival(guest, text)
 
 
-def test_routes_wait_for_the_guest(configure, scripts, tmp_path):
+def test_routes_wait_for_the_guest(configure, scripts, tmp_path, no_ext):
     after_arrival(configure, tmp_path, ["bridged", "routed", "routed"])
     assert scripts == [(1, "tap1", {}), (2, "tap2", {})]
 
 
-def test_scripts_of_mode_ext_learn_the_phase(configure, scripts, tmp_path, ext):
+def test_scripts_learn_the_phase_where_ganeti_has_mode_ext(configure, scripts, tmp_path, ext):
     after_arrival(configure, tmp_path)
     post = {"extra_env": {"MIGRATION_PHASE": "post"}}
     assert scripts == [(1, "tap1", post), (2, "tap2", post)]
@@ -93,7 +99,7 @@ def test_one_that_fails_keeps_none_from_the_others(scripts, tmp_path, caplog):
     assert "no route" in caplog.text
 
 
-def test_an_interface_that_is_not_known(configure, scripts, tmp_path, caplog):
+def test_an_interface_that_is_not_known(configure, scripts, tmp_path, caplog, no_ext):
     after_arrival(configure, tmp_path, ["routed", "routed"])
     (tmp_path / "0").unlink()
     scripts.clear()
