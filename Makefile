@@ -21,7 +21,7 @@ PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi')
 # Network, mount and process namespaces of its own: no test sees or changes the machine's.
 PYTEST = $(SANDBOX) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@
 STAGES := lint-rust lint-python test-rust build wheel
-TOGETHER := test-system-3.0 test-system-3.1 test-faults test-contract test-native test-unit
+TOGETHER := test-system-3.0 test-system-3.1 test-cluster test-faults test-contract test-native test-unit
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
   test-unit test-contract test-faults test-system test-system-3.0 test-system-3.1 cluster-up cluster-shell cluster-down \
@@ -36,6 +36,7 @@ demo: setup ## A real guest through Ganeti and this module, start to end (GANETI
 	@PYTHONPATH=tests $(SANDBOX) .work/enabled/bin/python -m demo --ganeti $(GANETI)
 
 test: setup ## Every check there is, with a summary
+	@tests/setup/cluster_packages.sh
 	@MAKE='$(MAKE)' $(PYTHON) tests/harness/check_all.py $(STAGES) --together $(TOGETHER)
 
 setup: ## Debian packages, .venv, a guest, Ganeti 3.1: only what is missing
@@ -74,9 +75,10 @@ test-rust: ## Rust tests; the core needs no Python
 test-native: build ## The binding between Rust and Python
 	$(PYTEST).xml tests/native
 
-test-unit: build ## Python units, under Ganeti 3.0 and under 3.1
+test-unit: build ## Python units, under Ganeti 3.0, 3.1 and the development version
 	GANETI_UNDER_TEST=3.0 $(PYTEST)-3.0.xml tests/unit
 	GANETI_UNDER_TEST=3.1 $(PYTEST)-3.1.xml tests/unit
+	GANETI_UNDER_TEST=dev $(PYTEST)-dev.xml tests/unit
 
 test-contract: build ## Ganeti's own suites, and comparisons with the original
 	$(PYTEST).xml tests/contract
@@ -121,10 +123,12 @@ test-cluster: setup ## The life of an instance and the main faults on that clust
 	  --junit-xml=$(REPORTS)/$@.xml tests/cluster
 
 CLUSTER_ROWS ?= debian12,backports,debian13,unstable
+CLUSTER_JOBS ?= 2
 test-cluster-matrix: setup ## All steps, ours and the original, on each Debian: docs/cluster-report.md
 	@tests/setup/cluster_packages.sh
 	@$(MAKE) wheel
-	PYTHONPATH=tests $(PYTHON) -m cluster.harness.matrix --rows=$(CLUSTER_ROWS) docs/cluster-report.md
+	PYTHONPATH=tests $(PYTHON) -m cluster.harness.matrix --rows=$(CLUSTER_ROWS) --jobs=$(CLUSTER_JOBS) \
+	  docs/cluster-report.md
 
 # One after the other, on a machine that does nothing else: BENCH="wire listing" for a part of it.
 bench: build ## Speed, against Ganeti's originals and other clients (BENCH=--publish: into docs)
