@@ -98,7 +98,8 @@ def _bound(value: Any, function: Any) -> str | None:
 def names(module: ModuleType, prefix: str) -> dict[str, list[Any]]:
     """Name -> [signature, where it is defined]."""
     found: dict[str, list[Any]] = {}
-    for name, value in vars(module).items():
+    for name in dir(module):
+        value = getattr(module, name)
         if name.startswith("__") or not _is_own(value):
             continue
         found[f"{prefix}.{name}"] = [_signature(value), _place(value, module)]

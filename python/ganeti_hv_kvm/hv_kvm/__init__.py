@@ -8,17 +8,27 @@ Ganeti's tests and site code reach them, and replace them, in this namespace.
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .head_request import HeadRequest
+
+# Names that are found when they are asked for. KVMHypervisor: whoever imports this package before
+# ``ganeti.hypervisor`` makes the latter ask for it while this module is still being built.
+# HeadRequest: it needs all of Python's web client.
+_ASKED_FOR = {"KVMHypervisor": ".hypervisor", "HeadRequest": ".head_request"}
 
 
-# Must stay above the imports: whoever imports this package before ``ganeti.hypervisor`` makes the
-# latter ask for the class while this module is still being built.
+# must stay above the imports, for the same reason
 def __getattr__(name: str) -> Any:
-    if name == "KVMHypervisor":
-        from .hypervisor import KVMHypervisor
-
-        return KVMHypervisor
+    if name in _ASKED_FOR:
+        return getattr(import_module(_ASKED_FOR[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ASKED_FOR})
 
 
 import ganeti.hypervisor
@@ -63,7 +73,6 @@ from .netdev import (
     _ProbeTapMqVirtioNet,
     _ProbeTapVnetHdr,
 )
-from .remote_image import HeadRequest
 from .remote_image import is_reachable as _CheckUrl
 from .validation import (
     check_boot_parameters,

@@ -6,11 +6,9 @@ Ganeti 3.0 describes disks to QEMU with ``-drive``; from 3.1 on it does so with 
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganeti import constants, errors, pathutils
 
@@ -47,8 +45,7 @@ def _words_of_shell(text: str) -> list[str]:
         ) from err
 
 
-@dataclass(frozen=True)
-class Dialect:
+class Dialect(NamedTuple):
     """How one Ganeti generation words QEMU's command line."""
 
     name: str
@@ -82,7 +79,7 @@ BLOCKDEV = Dialect(
     split_extra=_words_of_shell,
 )
 
-DEVELOPMENT = dataclasses.replace(BLOCKDEV, names_threads=True, boot_by_index=True)
+DEVELOPMENT = BLOCKDEV._replace(names_threads=True, boot_by_index=True)
 
 
 def detect_dialect(known: Any = constants, paths: Any = pathutils) -> Dialect:

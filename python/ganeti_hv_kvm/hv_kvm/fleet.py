@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganeti_hv_kvm import _native
 from ganeti_hv_kvm.errors import QmpRefusedError
@@ -27,8 +26,7 @@ class Verdict(enum.Enum):
     BROKEN = "broken"
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a guest said.
 
     Attributes:

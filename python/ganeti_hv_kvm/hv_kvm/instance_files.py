@@ -11,13 +11,12 @@ import logging
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ganeti import errors, uidpool, utils
 
 
-@dataclass(frozen=True)
-class Directories:
+class Directories(NamedTuple):
     """The directories of all instances; each is an absolute path."""
 
     pids: str
@@ -29,8 +28,7 @@ class Directories:
     chroot_quarantine: str
 
 
-@dataclass(frozen=True)
-class InstanceFiles:
+class InstanceFiles(NamedTuple):
     """The paths of one instance. Nothing is created or checked by looking a path up."""
 
     directories: Directories

@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ganeti import errors
 
@@ -22,8 +22,7 @@ _FLAGS = 6
 _PF_EXITING = 0x4
 
 
-@dataclass(frozen=True)
-class ProcessInfo:
+class ProcessInfo(NamedTuple):
     """What the command line of a QEMU process tells: instance name, MiB of memory, vCPUs."""
 
     name: str

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganeti.hypervisor import hv_base
 
@@ -23,8 +22,7 @@ _MIB = 1 << 20
 _RUNTIME_SUFFIX = ".runtime"
 
 
-@dataclass(frozen=True)
-class _Running:
+class _Running(NamedTuple):
     files: InstanceFiles
     pid: int
     process: ProcessInfo

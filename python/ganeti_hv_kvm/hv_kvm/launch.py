@@ -10,9 +10,8 @@ import contextlib
 import os
 import pwd
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganeti import constants, errors, objects, ssconf, uidpool, utils
 
@@ -38,8 +37,7 @@ from .undo import Undo
 Command = tuple[str, dict[str, Any] | None]
 
 
-@dataclass(frozen=True)
-class Hooks:
+class Hooks(NamedTuple):
     """What the hypervisor object lends to a launch, looked up at the time of the call.
 
     Ganeti's tests, and site code, replace these on the class or in the module.
@@ -80,8 +78,7 @@ class QemuLog:
             return ""
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(NamedTuple):
     """One start of one guest.
 
     Attributes:

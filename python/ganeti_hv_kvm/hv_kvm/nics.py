@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganeti import constants, errors, utils
 from ganeti.hypervisor import hv_base
@@ -16,8 +15,7 @@ from .instance_files import InstanceFiles
 OpenTapFunction = Callable[..., tuple[str, list[int], list[int]]]
 
 
-@dataclass(frozen=True)
-class HostNic:
+class HostNic(NamedTuple):
     """A NIC of the guest together with the TAP device that was opened for it."""
 
     nic: Any

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from types import FunctionType
 from typing import Any
@@ -116,7 +115,6 @@ def get_default_machine(path: str) -> str:
     return parse_default_machine(known_output(path, KVMOPT_MLIST))
 
 
-@dataclass(frozen=True, eq=False)
 class QemuFacts:
     """The answers of one QEMU program.
 
@@ -124,8 +122,9 @@ class QemuFacts:
     once for each.
     """
 
-    path: str
-    ask: Callable[[str], str]
+    def __init__(self, path: str, ask: Callable[[str], str]) -> None:
+        self.path = path
+        self.ask = ask
 
     @classmethod
     def from_texts(

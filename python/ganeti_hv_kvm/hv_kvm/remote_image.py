@@ -1,10 +1,11 @@
-"""CD-ROM images on web servers: is the image there, before QEMU is started with it?"""
+"""CD-ROM images on web servers: is the image there, before QEMU is started with it?
+
+Python's web client takes longer to import than all of this package, and few guests start from a
+web server: it is imported when one does.
+"""
 
 from __future__ import annotations
 
-import http.client
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,16 +17,13 @@ DEFAULT_TIMEOUT = 10.0
 _PARAMETERS = (constants.HV_CDROM_IMAGE_PATH, constants.HV_KVM_CDROM2_IMAGE_PATH)
 
 
-class HeadRequest(urllib.request.Request):
-    """Asks for a document's headers alone."""
-
-    def get_method(self) -> str:
-        """The HTTP method."""
-        return "HEAD"
-
-
 def why_unreachable(url: str, timeout: float = DEFAULT_TIMEOUT) -> str | None:
     """Asks the server for the image's headers: None if they came, else the reason."""
+    import http.client
+    import urllib.request
+
+    from .head_request import HeadRequest
+
     try:
         with urllib.request.urlopen(HeadRequest(url), timeout=timeout):
             return None

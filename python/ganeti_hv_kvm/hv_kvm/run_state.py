@@ -7,8 +7,7 @@ panicked, is RUNNING to Ganeti; it shows in the log and to our own tools.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _RUNNING = "running"
 
@@ -33,8 +32,7 @@ _STATES: dict[str, tuple[str, bool]] = {
 }
 
 
-@dataclass(frozen=True)
-class RunState:
+class RunState(NamedTuple):
     """The state of a guest.
 
     Attributes:

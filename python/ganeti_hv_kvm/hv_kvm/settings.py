@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 import math
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class TimeLimit:
+class TimeLimit(NamedTuple):
     """A limit in seconds.
 
     Attributes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganeti_hv_kvm.hv_kvm.compat import DIALECT, Dialect
 from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
@@ -12,8 +11,7 @@ from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
 Hvparams = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Paths:
+class Paths(NamedTuple):
     """The files, sockets and folders of one instance, absolute."""
 
     pidfile: str
@@ -28,8 +26,7 @@ class Paths:
     spice_cert: str
 
 
-@dataclass(frozen=True)
-class Display:
+class Display(NamedTuple):
     """Where VNC or SPICE listen: interface names are addresses by now.
 
     ``vnc`` may also be a folder, for a Unix socket in it. ``spice_ip_version`` (4 or 6) is set
@@ -41,14 +38,13 @@ class Display:
     spice_ip_version: int | None = None
 
 
-@dataclass(frozen=True)
-class StartRequest:
+class StartRequest(NamedTuple):
     """An instance to start, and what its stored command depends on."""
 
     instance: Any
     facts: QemuFacts
     paths: Paths
-    display: Display = field(default_factory=Display)
+    display: Display = Display()
     startup_paused: bool = False
     dialect: Dialect = DIALECT
 
@@ -59,8 +55,7 @@ class StartRequest:
         return hvparams
 
 
-@dataclass(frozen=True)
-class AttachedNic:
+class AttachedNic(NamedTuple):
     """A NIC with the file descriptors of its TAP device, one for each queue."""
 
     nic: Any
@@ -68,8 +63,7 @@ class AttachedNic:
     vhost_fds: Sequence[int] = ()
 
 
-@dataclass(frozen=True)
-class Completion:
+class Completion(NamedTuple):
     """What is known only at execution, on the node that runs the guest.
 
     ``hvp`` are the parameters that the guest was first started with, filled up with those of

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganeti import constants, errors, objects
 
@@ -23,8 +22,7 @@ NIC = constants.HOTPLUG_TARGET_NIC
 NicFunction = Callable[[Any, int, Any, str], None]
 
 
-@dataclass(frozen=True)
-class Hooks:
+class Hooks(NamedTuple):
     """What the hypervisor object lends, looked up at the time of the call.
 
     Attributes:
@@ -41,8 +39,7 @@ class Hooks:
     deconfigure_nic: NicFunction | None = None
 
 
-@dataclass(frozen=True)
-class Guest:
+class Guest(NamedTuple):
     """A running guest; ``instance`` is Ganeti's, its hvparams are those of today."""
 
     instance: Any
@@ -105,8 +102,7 @@ def entries(dev_type: str, runtime: KVMRuntime) -> list[Any]:
     return runtime.kvm_disks if dev_type == DISK else runtime.kvm_nics
 
 
-@dataclass(frozen=True)
-class Plug:
+class Plug(NamedTuple):
     """A disk or a NIC.
 
     Attributes:
@@ -155,7 +151,7 @@ def find(plug: Plug, runtime: KVMRuntime) -> Plug:
     (known,) = (
         known for known in plugs(plug.dev_type, runtime) if known.device.uuid == plug.device.uuid
     )
-    return replace(known, seq=plug.seq)
+    return known._replace(seq=plug.seq)
 
 
 def forget(plug: Plug, runtime: KVMRuntime) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -44,8 +43,8 @@ def accept(guest: MigratingGuest, text: str, target: str, clean_up: Callable[[st
     if info.was_running(instance, text):
         # a guest that was started paused, and runs now, is to run on as soon as it arrives
         command = [word for word in command if word != START_PAUSED]
-    hooks = dataclasses.replace(
-        guest.hooks, configure_nic=incoming_nics.before_arrival(guest.hooks.configure_nic)
+    hooks = guest.hooks._replace(
+        configure_nic=incoming_nics.before_arrival(guest.hooks.configure_nic)
     )
     address = (target, instance.hvparams[constants.HV_MIGRATION_PORT])
     launch = Launch(

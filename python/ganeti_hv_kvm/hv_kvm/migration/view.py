@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganeti import errors
 
@@ -18,8 +17,7 @@ from ganeti_hv_kvm.hv_kvm.launch import Hooks
 STOPPED_DEADLINE = 15.0
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """What is known of the guest on this node.
 
     Attributes:
@@ -41,8 +39,7 @@ GONE = View(alive=False, answers=False)
 SILENT = View(answers=False)
 
 
-@dataclass(frozen=True)
-class MigratingGuest:
+class MigratingGuest(NamedTuple):
     """A guest on one of its two nodes.
 
     Attributes:

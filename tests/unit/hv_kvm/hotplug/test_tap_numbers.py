@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ USED = "lo"
 
 @pytest.fixture
 def files(tmp_path: Path) -> InstanceFiles:
-    folders = {field.name: str(tmp_path / field.name) for field in fields(Directories)}
+    folders = {name: str(tmp_path / name) for name in Directories._fields}
     for folder in folders.values():
         Path(folder).mkdir()
     return InstanceFiles(Directories(**folders), "web1")
