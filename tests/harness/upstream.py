@@ -11,19 +11,8 @@ from pathlib import Path
 
 from . import paths
 
-_ADDED = {
-    "constants.py": """
-NIC_MODE_EXT = "ext"
-NIC_ACTION_UP = "up"
-NIC_ACTION_DOWN = "down"
-MAX_VIRTIO_NET_QUEUES = 8
-""",
-    "pathutils.py": """
-KVM_NIC_SETUP = KVM_IFUP
-del KVM_IFUP
-""",
-    # Ganeti's own function has no way to add to the environment; env(1) has.
-    "hypervisor/hv_base.py": '''
+# Ganeti's own function has no way to add to the environment; env(1) has.
+_NIC_FUNCTIONS = """
 _run_script = ConfigureNIC
 
 
@@ -33,14 +22,50 @@ def _with_action(action, cmd, extra_env):
 
 
 def ConfigureNIC(cmd, instance, seq, nic, tap, extra_env=None):
-    """As before, with ACTION and what the caller adds."""
     _run_script(_with_action(constants.NIC_ACTION_UP, cmd, extra_env), instance, seq, nic, tap)
 
 
 def DeConfigureNIC(cmd, instance, seq, nic, tap):
-    """Tells the script that a NIC has gone."""
-    _run_script(_with_action(constants.NIC_ACTION_DOWN, cmd, None), instance, seq, nic, tap)
-''',
+    try:
+        _run_script(_with_action(constants.NIC_ACTION_DOWN, cmd, None), instance, seq, nic, tap)
+    except errors.HypervisorError as err:
+        logging.error("%s: the script for a NIC that has gone: %s", tap, err)
+
+
+_few_enough = (
+    lambda count: 0 < count <= constants.MAX_VIRTIO_NET_QUEUES,
+    f"must be 1 to {constants.MAX_VIRTIO_NET_QUEUES} queues",
+    None,
+    None,
+)
+REQ_VIRTIO_NET_QUEUES_CHECK = (True, *_few_enough)
+OPT_VIRTIO_NET_QUEUES_CHECK = (False, *_few_enough)
+"""
+
+# One script for both directions. There is none for a bridged NIC that has gone, and mode ext is
+# all the site's own.
+_NIC_SCRIPT = f"""#!/bin/bash
+case "$MODE $ACTION" in
+  ext*) exec "$GANETI_ROOTDIR/etc/ganeti/network/ext/$ACTION" ;;
+  *up) exec {paths.NIC_SCRIPT} "$@" ;;
+esac
+echo "no script for $MODE, $ACTION" >&2
+exit 1
+"""
+
+_ADDED = {
+    "constants.py": """
+NIC_MODE_EXT = "ext"
+NIC_VALID_MODES = NIC_VALID_MODES | {NIC_MODE_EXT}
+NIC_ACTION_UP = "up"
+NIC_ACTION_DOWN = "down"
+MAX_VIRTIO_NET_QUEUES = 32
+""",
+    "pathutils.py": """
+KVM_NIC_SETUP = {script!r}
+del KVM_IFUP
+""",
+    "hypervisor/hv_base.py": _NIC_FUNCTIONS,
 }
 
 
@@ -60,10 +85,14 @@ def _make_tree(target: Path) -> None:
     source = paths.GANETI_CODE["3.1"] / "ganeti"
     _link_all(source, target / "ganeti")
     _replace_by_folder(source / "hypervisor", target / "ganeti/hypervisor")
+    script = target / "kvm-nic-setup"
+    script.write_text(_NIC_SCRIPT)
+    script.chmod(0o755)
     for name, text in _ADDED.items():
         file = target / "ganeti" / name
         file.unlink()
-        file.write_text((source / name).read_text() + text)
+        added = text.replace("{script!r}", repr(str(script)))
+        file.write_text((source / name).read_text() + added)
 
 
 def _link_all(source: Path, target: Path) -> None:

@@ -10,6 +10,9 @@ from ganeti.hypervisor import hv_base
 
 from ganeti_hv_kvm.hv_kvm.parameters import PARAMETERS
 
+#: The development version has a constant for it, and more of them.
+MOST_QUEUES = getattr(constants, "MAX_VIRTIO_NET_QUEUES", 8)
+
 
 def test_every_parameter_that_ganeti_has_a_default_for() -> None:
     assert set(PARAMETERS) == set(constants.HVC_DEFAULTS[constants.HT_KVM])
@@ -37,7 +40,7 @@ def test_ganetis_defaults_pass() -> None:
     [
         ("spice_ip_version", [0, 4, 6], [1, 5, -4]),
         ("kvm_pci_reservations", [0, 12, constants.QEMU_PCI_SLOTS], [-1, 33]),
-        ("virtio_net_queues", [1, 8], [0, 9]),
+        ("virtio_net_queues", [1, MOST_QUEUES], [0, MOST_QUEUES + 1]),
         ("migration_port", [1, 8102], [0, 65536]),
         ("boot_order", sorted(constants.HT_KVM_VALID_BO_TYPES), ["tape"]),
         ("disk_discard", sorted(constants.HT_VALID_DISCARD_TYPES), ["maybe"]),
