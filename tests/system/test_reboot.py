@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 from ganeti import constants, errors
@@ -30,6 +32,10 @@ def made(disks):
 def wait_until_up(hypervisor, wanted=guest.STATUS_LINE.search) -> str:
     with SerialConsole(hypervisor._InstanceSerial(NAME)) as serial:
         return serial.wait_for(wanted, BOOT_TIMEOUT)
+
+
+def copy_of(file: Path, folder: Path) -> str:
+    return shutil.copy(file, folder)
 
 
 def pid_of(hypervisor) -> int:
@@ -98,6 +104,24 @@ def test_a_guest_that_could_not_come_back_is_left_alone(hypervisor, made, disks,
     with pytest.raises(errors.HypervisorError, match=rf"still runs.*{password}"):
         hypervisor.RebootInstance(made)
     assert hypervisor.GetInstanceInfo(NAME) == before
+
+
+def test_what_qemu_would_not_find_again(hypervisor, made, disks, tmp_path):
+    """Fault: the guest is ended first, and then its disk, its CD or its kernel is not there."""
+    made.hvparams[constants.HV_KERNEL_PATH] = kernel = copy_of(guest.kernel(), tmp_path)
+    made.hvparams[constants.HV_CDROM_IMAGE_PATH] = cdrom = str(tmp_path / "cd.iso")
+    (tmp_path / "cd.iso").write_bytes(bytes(1 << 20))
+    hypervisor.StartInstance(made, disks, False)
+    before = hypervisor.GetInstanceInfo(NAME)
+    for path in (kernel, cdrom, disks[0][1]):
+        os.rename(path, f"{path}.away")
+        with pytest.raises(errors.HypervisorError, match=rf"still runs.*'{path}'"):
+            hypervisor.RebootInstance(made)
+        assert hypervisor.GetInstanceInfo(NAME) == before
+        os.rename(f"{path}.away", path)
+    made.hvparams[constants.HV_ACPI] = False  # it has not booted: nobody to be asked
+    hypervisor.RebootInstance(made)
+    assert hypervisor.GetInstanceInfo(NAME)[1] != before[1]
 
 
 def test_a_display_set_since_the_start_is_no_hindrance(hypervisor, made, disks):

@@ -18,6 +18,7 @@ from ganeti import constants, errors
 from . import (
     instance_files,
     instance_process,
+    local_files,
     nic_scripts,
     qemu_binary,
     run_state,
@@ -64,6 +65,7 @@ def reboot(
         facts = qemu_binary.probe(instance.hvparams[constants.HV_KVM_PATH])
         launch = Launch(instance, runtime, facts, files, hooks)
         launch.check()
+        local_files.check(runtime[2], runtime[3])
     except errors.GenericError as err:
         raise errors.HypervisorError(
             f"Instance {name} was not rebooted, and still runs, as it could not start again: {err}"

@@ -1,0 +1,76 @@
+"""What a guest's new QEMU will open on this node: is it there, before the old QEMU ends?
+
+Only local files and block devices are looked at. What QEMU reaches over the network by itself
+(rbd, gluster, web servers) cannot be asked about without waiting for it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ganeti import constants, errors, utils
+
+from . import devices
+
+_IMAGES = (
+    constants.HV_CDROM_IMAGE_PATH,
+    constants.HV_KVM_CDROM2_IMAGE_PATH,
+    constants.HV_KVM_FLOPPY_IMAGE_PATH,
+)
+
+
+def check(hvp: Mapping[str, Any], disks: Iterable[tuple[Any, str, str | None]]) -> None:
+    """Find out whether QEMU could open what a guest was started with.
+
+    Args:
+        hvp: parameters of the guest's first start, as its command line was made of them.
+        disks: its disks, as in the runtime file: (``objects.Disk``, path of the device, URI).
+
+    Raises:
+        errors.HypervisorError: all that is missing, each with the reason.
+    """
+    wanted = [*_of_parameters(hvp), *_of_disks(disks)]
+    missing = [
+        f"{what}: {reason}"
+        for what, path in wanted
+        if (reason := _why_not(path, is_folder=what == constants.HV_MEM_PATH))
+    ]
+    if missing:
+        raise errors.HypervisorError("; ".join(missing))
+
+
+def _of_parameters(hvp: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    kernel = (constants.HV_KERNEL_PATH, constants.HV_INITRD_PATH)
+    names = (*(kernel if hvp.get(kernel[0]) else ()), *_IMAGES, constants.HV_MEM_PATH)
+    for name in names:
+        path = hvp.get(name)
+        if path and not utils.IsUrl(path):
+            yield name, path
+
+
+def _of_disks(disks: Iterable[tuple[Any, str, str | None]]) -> Iterator[tuple[str, str]]:
+    for seq, (disk, link, uri) in enumerate(disks):
+        if devices.drive_uri(disk, link, uri) == link:
+            yield f"disk {seq}", link
+
+
+def _why_not(path: str, *, is_folder: bool) -> str | None:
+    """Why QEMU cannot open it, as far as that can be told without QEMU; None if it can."""
+    try:
+        # A block device without its storage is a file like any other until it is opened; one
+        # that is opened for writing makes udev look at it anew.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as err:
+        return str(err)
+    try:
+        mode = os.fstat(fd).st_mode
+    finally:
+        os.close(fd)
+    if is_folder:
+        return None if stat.S_ISDIR(mode) else f"{path} is no folder"
+    if stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
+        return None  # scsi-generic disks are character devices
+    return f"{path} is neither a file nor a device"
