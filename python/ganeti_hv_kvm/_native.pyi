@@ -193,6 +193,6 @@ def query_fleet(
     commands: Collection[str | tuple[str, Mapping[str, Any] | None]],
     *,
     timeout: float | None = None,
-    pids: Sequence[int | None] | None = None,
+    pids: Sequence[int | None] | Callable[[], Sequence[int | None]] | None = None,
     max_message_size: int | None = None,
 ) -> list[FleetAnswer]: ...

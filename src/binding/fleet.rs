@@ -1,6 +1,7 @@
 //! `query_fleet`: many monitors asked at once.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -10,9 +11,9 @@ use pyo3::types::{PyList, PyString};
 use super::errors;
 use super::qmp::{read_return, write_arguments};
 use super::wait::{default_timeout, timeout as seconds, without_gil};
-use crate::qmp::QmpError;
 use crate::qmp::codec::DEFAULT_LIMIT;
 use crate::qmp::fleet::{self, Answer, Guest, Question};
+use crate::qmp::{Interrupted, QmpError};
 
 /// What a guest answered to `query_fleet`.
 #[pyclass(frozen, module = "ganeti_hv_kvm._native")]
@@ -87,9 +88,11 @@ impl FleetAnswer {
 /// Asks the monitors at `paths` the same commands, all at once; the answers in the same order.
 ///
 /// A command is a name, or a pair of a name and arguments. `timeout` seconds are for everything
-/// together; None: as for a connection. `pids` are the guests' processes where they are known: one that is stopped is told
-/// at once. What is wrong with one guest is in its answer and disturbs no other; nothing is
-/// raised but for wrong arguments, a lack of descriptors for even one guest, and by signals.
+/// together; None: as for a connection. `pids` are the guests' processes where they are known: one
+/// that is stopped is told at once. `pids` may also be a function that finds them: it is called
+/// when all have been asked, and works while they answer; a guest for which it gives None is gone.
+/// What is wrong with one guest is in its answer and disturbs no other; nothing is raised but for
+/// wrong arguments, a lack of descriptors for even one guest, by `pids`, and by signals.
 #[pyfunction]
 #[pyo3(signature = (paths, commands, *, timeout = None, pids = None, max_message_size = None))]
 pub(crate) fn query_fleet(
@@ -97,7 +100,7 @@ pub(crate) fn query_fleet(
     paths: Vec<PathBuf>,
     commands: &Bound<'_, PyAny>,
     timeout: Option<f64>,
-    pids: Option<Vec<Option<i32>>>,
+    pids: Option<&Bound<'_, PyAny>>,
     max_message_size: Option<usize>,
 ) -> PyResult<Vec<FleetAnswer>> {
     let limit = match timeout {
@@ -108,24 +111,81 @@ pub(crate) fn query_fleet(
         .try_iter()?
         .map(|command| question(&command?))
         .collect::<PyResult<Vec<_>>>()?;
-    let guests = guests(paths, pids)?;
     let size = max_message_size.unwrap_or(DEFAULT_LIMIT);
-    let answers = without_gil(py, limit, |wait| {
-        fleet::query(&guests, &questions, size, wait)
-    })?;
+    let answers = match pids.filter(|pids| pids.is_callable()) {
+        Some(find) => {
+            let finder = Finder::new(find, paths.len());
+            let guests = guests(paths, None)?;
+            let answers = without_gil(py, limit, |wait| {
+                fleet::query_and_find(&guests, &questions, size, wait, || finder.find())
+            });
+            finder.raised()?;
+            answers?
+        }
+        None => {
+            let guests = guests(paths, pids.map(|pids| pids.extract()).transpose()?)?;
+            without_gil(py, limit, |wait| {
+                fleet::query(&guests, &questions, size, wait)
+            })?
+        }
+    };
     answers
         .into_iter()
         .map(|answer| FleetAnswer::build(py, answer))
         .collect()
 }
 
-fn guests(paths: Vec<PathBuf>, pids: Option<Vec<Option<i32>>>) -> PyResult<Vec<Guest>> {
+type Pids = Vec<Option<i32>>;
+
+fn guests(paths: Vec<PathBuf>, pids: Option<Pids>) -> PyResult<Vec<Guest>> {
     let pids = pids.unwrap_or_else(|| vec![None; paths.len()]);
-    if pids.len() != paths.len() {
-        return Err(PyValueError::new_err("a process for each path is needed"));
-    }
+    check(&pids, paths.len())?;
     let guest = |(path, pid)| Guest { path, pid };
     Ok(paths.into_iter().zip(pids).map(guest).collect())
+}
+
+fn check(pids: &Pids, count: usize) -> PyResult<()> {
+    if pids.len() == count {
+        return Ok(());
+    }
+    Err(PyValueError::new_err("a process for each path is needed"))
+}
+
+/// Python's function that finds the processes; what it raises ends the query.
+struct Finder {
+    find: Py<PyAny>,
+    count: usize,
+    raised: Mutex<Option<PyErr>>,
+}
+
+impl Finder {
+    fn new(find: &Bound<'_, PyAny>, count: usize) -> Self {
+        Self {
+            find: find.clone().unbind(),
+            count,
+            raised: Mutex::new(None),
+        }
+    }
+
+    fn find(&self) -> Result<Pids, Interrupted> {
+        // None: the interpreter is going away.
+        let found = Python::try_attach(|py| {
+            let pids = self.find.call0(py)?.extract(py)?;
+            check(&pids, self.count)?;
+            Ok(pids)
+        });
+        found.ok_or(Interrupted)?.map_err(|error| {
+            *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            Interrupted
+        })
+    }
+
+    fn raised(self) -> PyResult<()> {
+        let raised = self.raised.into_inner();
+        raised
+            .unwrap_or_else(PoisonError::into_inner)
+            .map_or(Ok(()), Err)
+    }
 }
 
 fn question(command: &Bound<'_, PyAny>) -> PyResult<Question> {

@@ -17,6 +17,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::client::{at, why_not_connected};
+use super::deadline::Interrupted;
 use super::error::{ErrorKind, PeerState, QmpError, Result};
 use super::peer::{self, Sockets};
 use super::transport::{Ended, Wait};
@@ -41,29 +42,38 @@ pub fn query(
     limit: usize,
     wait: &Wait<'_>,
 ) -> Result<Vec<Answer>> {
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| QmpError {
-        path: "any guest".to_owned(),
-        kind: ErrorKind::Usage {
-            why: errno::text(errno),
-        },
-    })?;
-    let mut fleet = Fleet {
-        guests,
-        questions,
-        limit,
-        early: questions.iter().all(Question::only_looks),
-        epoll,
-        most: most_at_once(),
-        untried: (0..guests.len()).collect(),
-        held_back: Vec::new(),
-        talks: guests.iter().map(|_| None).collect(),
-        answers: guests.iter().map(|_| None).collect(),
-        seen_stopped: vec![false; guests.len()],
-        talking: 0,
-        missing: guests.len(),
-    };
+    let known = guests.iter().map(|guest| guest.pid).collect();
+    let mut fleet = Fleet::new(guests, questions, limit, known)?;
+    fleet.start_some();
     fleet.run(wait)?;
     Ok(fleet.give_up(wait))
+}
+
+/// The same, where it takes time to find the guests' processes: `find_pids` is called when the
+/// guests have been asked, and works while they do. A guest without a process is gone.
+///
+/// # Errors
+/// As above; also [`ErrorKind::Interrupted`] where `find_pids` says so.
+pub fn query_and_find(
+    guests: &[Guest],
+    questions: &[Question],
+    limit: usize,
+    wait: &Wait<'_>,
+    find_pids: impl FnOnce() -> std::result::Result<Vec<Option<i32>>, Interrupted>,
+) -> Result<Vec<Answer>> {
+    let unknown = vec![None; guests.len()];
+    let mut fleet = Fleet::new(guests, questions, limit, unknown)?;
+    fleet.start_some();
+    fleet.learn(find_pids().map_err(|_| interrupted())?);
+    fleet.run(wait)?;
+    Ok(fleet.give_up(wait))
+}
+
+fn interrupted() -> QmpError {
+    QmpError {
+        path: "of any guest".to_owned(),
+        kind: ErrorKind::Interrupted,
+    }
 }
 
 /// The other half is for the other threads of this process.
@@ -74,6 +84,8 @@ fn most_at_once() -> usize {
 
 struct Fleet<'a> {
     guests: &'a [Guest],
+    /// The processes that are known by now.
+    pids: Vec<Option<i32>>,
     questions: &'a [Question],
     limit: usize,
     early: bool,
@@ -91,12 +103,56 @@ struct Fleet<'a> {
 }
 
 impl<'a> Fleet<'a> {
+    fn new(
+        guests: &'a [Guest],
+        questions: &'a [Question],
+        limit: usize,
+        pids: Vec<Option<i32>>,
+    ) -> Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| QmpError {
+            path: "any guest".to_owned(),
+            kind: ErrorKind::Usage {
+                why: errno::text(errno),
+            },
+        })?;
+        Ok(Self {
+            guests,
+            pids,
+            questions,
+            limit,
+            early: questions.iter().all(Question::only_looks),
+            epoll,
+            most: most_at_once(),
+            untried: (0..guests.len()).collect(),
+            held_back: Vec::new(),
+            talks: guests.iter().map(|_| None).collect(),
+            answers: guests.iter().map(|_| None).collect(),
+            seen_stopped: vec![false; guests.len()],
+            talking: 0,
+            missing: guests.len(),
+        })
+    }
+
+    /// Takes the guests' processes; whoever has none is not waited for.
+    fn learn(&mut self, pids: Vec<Option<i32>>) {
+        for index in 0..pids.len() {
+            if let Some(None) = pids.get(index) {
+                let why = "the guest has no process".to_owned();
+                self.fail(index, Verdict::Gone, ErrorKind::Connect { why });
+            }
+        }
+        self.pids = pids;
+    }
+
+    fn pid(&self, index: usize) -> Option<i32> {
+        self.pids.get(index).copied().flatten()
+    }
+
     fn run(&mut self, wait: &Wait<'_>) -> Result<()> {
         let room = self.guests.len().clamp(1, 1024);
         let mut events = vec![EpollEvent::empty(); room];
         let mut pause = FIRST_LOOK;
         let mut next_look = Instant::now() + pause;
-        self.start_some();
         while self.missing > 0 {
             let until_look = next_look.saturating_duration_since(Instant::now());
             let millis = until_look.min(wait.deadline.slice()).as_millis() + 1;
@@ -114,17 +170,12 @@ impl<'a> Fleet<'a> {
             match looked {
                 Ok(()) => {}
                 Err(Ended::TimedOut) => return Ok(()),
-                Err(_) => {
-                    return Err(QmpError {
-                        path: "of any guest".to_owned(),
-                        kind: ErrorKind::Interrupted,
-                    });
-                }
+                Err(_) => return Err(interrupted()),
             }
             if Instant::now() >= next_look {
                 self.look_around();
-                pause = (pause * 2).min(LONGEST_LOOK);
                 next_look = Instant::now() + pause;
+                pause = (pause * 2).min(LONGEST_LOOK);
             }
         }
         Ok(())
@@ -144,10 +195,10 @@ impl<'a> Fleet<'a> {
 
     /// Starts with a guest; false if no descriptor is left.
     fn start(&mut self, index: usize) -> bool {
-        let Some(guest) = self.guests.get(index) else {
+        let (Some(guest), Some(None)) = (self.guests.get(index), self.answers.get(index)) else {
             return true;
         };
-        match self.sight(index, guest.pid) {
+        match self.sight(index, self.pid(index)) {
             Sight::Runs => {}
             Sight::Stopped => {
                 self.held_back.push(index);
@@ -254,7 +305,7 @@ impl<'a> Fleet<'a> {
                 (Some(talk), Some(None)) => talk.as_ref(),
                 _ => continue,
             };
-            let pid = talk.map_or(guest.pid, Talk::pid);
+            let pid = talk.map_or(self.pid(index), Talk::pid);
             let greeted = talk.is_some_and(Talk::has_greeted);
             let look = || sockets.get_or_init(Sockets::look);
             let peer = peer::state_among(look, &guest.path, pid, greeted);

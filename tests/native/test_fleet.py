@@ -89,6 +89,43 @@ def test_a_stopped_process_with_a_full_queue_is_told_at_once(guests):
     assert [answer.verdict for answer in answers] == ["stopped"] + ["answered"] * 3
 
 
+def test_processes_are_found_while_the_guests_answer(guests):
+    """What finding them takes is not added to what QEMU takes."""
+    guests[1].stop()
+    before = time.monotonic()
+
+    def find_pids() -> list[int | None]:
+        # nothing is asked after this any more, and whoever answered is not lost
+        time.sleep(SHORT)
+        guests[0].process.kill()
+        guests[0].process.wait()
+        return [guest.process.pid for guest in guests]
+
+    answers = query_fleet(paths(guests), COMMANDS, timeout=AMPLE, pids=find_pids)
+    assert SHORT <= time.monotonic() - before < AMPLE / 2
+    assert [answer.verdict for answer in answers] == ["answered", "stopped"] + ["answered"] * 2
+    assert str(guests[1].process.pid) in str(answers[1].error)
+
+
+def test_a_guest_without_a_process_is_not_waited_for(guests):
+    with QmpConnection(guests[1].qmp, AMPLE):
+        before = time.monotonic()
+        pids = [guest.process.pid for guest in guests]
+        pids[1] = pids[2] = None
+        answers = query_fleet(paths(guests), ["query-status"], timeout=AMPLE, pids=lambda: pids)
+        assert time.monotonic() - before < AMPLE / 2
+    assert [answer.verdict for answer in answers] == ["answered", "gone", "gone", "answered"]
+    assert "no process" in str(answers[1].error)
+
+
+@pytest.mark.parametrize("found", [lambda: 1 / 0, list, lambda: ["x"] * 4, lambda: None])
+def test_what_finding_the_processes_raises_is_raised(guests, found):
+    before = open_fds()
+    with pytest.raises((ZeroDivisionError, ValueError, TypeError)):
+        query_fleet(paths(guests), ["query-status"], timeout=AMPLE, pids=found)
+    assert open_fds() == before
+
+
 def test_a_monitor_in_use_is_busy(guests):
     with QmpConnection(guests[1].qmp, AMPLE) as connection:
         answers = query_fleet(paths(guests), ["query-status"], timeout=SHORT)

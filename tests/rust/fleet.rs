@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ganeti_hv_kvm::qmp::codec::DEFAULT_LIMIT;
-use ganeti_hv_kvm::qmp::fleet::{Answer, Guest, Question, Verdict, query};
+use ganeti_hv_kvm::qmp::fleet::{Answer, Guest, Question, Verdict, query, query_and_find};
 use ganeti_hv_kvm::qmp::{Deadline, ErrorKind, Wait};
 use support::{AMPLE, Button, GREETING, Monitor, Peer, SHORT, within};
 
@@ -237,6 +237,37 @@ fn a_flood_keeps_nobody_else_waiting() {
     let answers = ask(&[&flood, &good], &["query-status"], 1000);
     assert_eq!(answers[0].verdict, Verdict::Silent);
     assert_eq!(answers[1].verdict, Verdict::Answered);
+}
+
+#[test]
+fn processes_are_found_while_the_guests_answer() {
+    let (ask, asked) = mpsc::channel();
+    let first = Monitor::run(move |peer| {
+        peer.say(GREETING);
+        peer.answer("{}");
+        ask.send(()).unwrap();
+        while peer.answer("1").is_some() {}
+    });
+    let silent = Monitor::run(Peer::stay);
+    let guests = [&first, &silent].map(|monitor| Guest {
+        path: monitor.path(),
+        pid: None,
+    });
+    let own = i32::try_from(std::process::id()).unwrap();
+    let answers = query_and_find(
+        &guests,
+        &questions(&["query-status"]),
+        DEFAULT_LIMIT,
+        &within(AMPLE),
+        || {
+            asked.recv().unwrap();
+            Ok(vec![Some(own), None])
+        },
+    )
+    .unwrap();
+    assert_eq!(answers[0].verdict, Verdict::Answered);
+    assert_eq!(answers[1].verdict, Verdict::Gone);
+    assert!(reason(&answers[1]).contains("no process"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from ganeti_hv_kvm import _native
@@ -42,14 +42,17 @@ class Answer(NamedTuple):
 
 
 def ask(
-    guests: Sequence[tuple[str, int | None]],
+    sockets: Sequence[str],
+    find_pids: Callable[[], Sequence[int | None]],
     commands: Collection[str],
     deadline: float | None = None,
 ) -> list[Answer]:
     """Give each guest the same commands; none of them may change anything.
 
     Args:
-        guests: the path of the QMP socket, and the process where it is known.
+        sockets: the path of each guest's QMP socket.
+        find_pids: gives each guest's process; it works while QEMU does. A guest for which it
+            gives None is not waited for.
         commands: QMP's names, each once.
         deadline: seconds for everything together; None for a connection's own time-out.
 
@@ -60,12 +63,7 @@ def ask(
     Raises:
         errors.HypervisorError: not one file descriptor is left.
     """
-    answers = _native.query_fleet(
-        [path for path, _ in guests],
-        list(commands),
-        timeout=deadline,
-        pids=[pid for _, pid in guests],
-    )
+    answers = _native.query_fleet(sockets, commands, timeout=deadline, pids=find_pids)
     return [_answer(commands, answer) for answer in answers]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ganeti.hypervisor import hv_base
 
@@ -20,12 +20,6 @@ _STATUS, _CPUS, _BALLOON = "query-status", "query-cpus-fast", "query-balloon"
 
 _MIB = 1 << 20
 _RUNTIME_SUFFIX = ".runtime"
-
-
-class _Running(NamedTuple):
-    files: InstanceFiles
-    pid: int
-    process: ProcessInfo
 
 
 def names_with_runtime(conf_directory: str) -> list[str]:
@@ -57,26 +51,31 @@ def all_infos(instances: Iterable[InstanceFiles]) -> list[InstanceInfo]:
 
 
 def _infos(instances: Iterable[InstanceFiles], deadline: float | None) -> list[InstanceInfo]:
-    found = [_find(files) or files for files in instances]
-    running = [guest for guest in found if isinstance(guest, _Running)]
-    guests = [(guest.files.qmp, guest.pid) for guest in running]
-    answers = iter(fleet.ask(guests, (_STATUS, _CPUS, _BALLOON), deadline) if guests else ())
+    guests = list(instances)
+    processes: list[ProcessInfo | None] = []
+
+    # While QEMU answers: on a node with 100 guests this takes a tenth of the time that they take.
+    def find_pids() -> list[int | None]:
+        processes.extend(map(_find, guests))
+        return [process and process.pid for process in processes]
+
+    sockets = [files.qmp for files in guests]
+    answers = fleet.ask(sockets, find_pids, (_STATUS, _CPUS, _BALLOON), deadline)
     infos = (
-        _tell(guest, next(answers)) if isinstance(guest, _Running) else _shut_down(guest)
-        for guest in found
+        _tell(process, answer) if process else _shut_down(files)
+        for files, process, answer in zip(guests, processes, answers, strict=True)
     )
     return [info for info in infos if info]
 
 
-def _find(files: InstanceFiles) -> _Running | None:
+def _find(files: InstanceFiles) -> ProcessInfo | None:
     """Find the instance's process, if it is that: a pid file may be stale."""
     try:
-        with open(files.pidfile, "rb") as pidfile:
-            pid = int(pidfile.read())
+        pid = int(instance_process.read_small(files.pidfile))
     except (OSError, ValueError):
         return None
     process = instance_process.info_or_none(pid)
-    return _Running(files, pid, process) if process and process.name == files.name else None
+    return process if process and process.name == files.name else None
 
 
 def _shut_down(files: InstanceFiles) -> InstanceInfo | None:
@@ -85,12 +84,12 @@ def _shut_down(files: InstanceFiles) -> InstanceInfo | None:
     return None
 
 
-def _tell(guest: _Running, answer: fleet.Answer) -> InstanceInfo:
+def _tell(process: ProcessInfo, answer: fleet.Answer) -> InstanceInfo:
     """Join what QEMU and its command line tell; each of QEMU's answers stands for itself.
 
     A guest that does not run is logged: Ganeti has no state for it, and is told that it runs.
     """
-    name, memory, vcpus = guest.files.name, guest.process.memory, guest.process.vcpus
+    pid, name, memory, vcpus = process
     if answer.verdict is not fleet.Verdict.ANSWERED:
         logging.warning("QEMU of %s does not tell its memory and CPUs: %s", name, answer.error)
     try:
@@ -98,7 +97,7 @@ def _tell(guest: _Running, answer: fleet.Answer) -> InstanceInfo:
     except (AttributeError, KeyError, TypeError) as err:
         # one odd guest must not hide all the others
         logging.warning("QEMU of %s tells what cannot be understood: %r", name, err)
-    return (name, guest.pid, memory, vcpus, hv_base.HvInstanceState.RUNNING, 0)
+    return (name, pid, memory, vcpus, hv_base.HvInstanceState.RUNNING, 0)
 
 
 def _read(name: str, values: dict[str, Any], memory: int, vcpus: int) -> tuple[int, int]:

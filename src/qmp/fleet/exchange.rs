@@ -10,7 +10,7 @@ use crate::qmp::message::Message;
 pub struct Guest {
     /// Its monitor.
     pub path: PathBuf,
-    /// Its QEMU, where the caller knows it: one that is stopped is then not even connected to.
+    /// Its QEMU, where the caller knows it before: one that is stopped is not connected to.
     pub pid: Option<i32>,
 }
 

@@ -39,7 +39,7 @@ def start():
 def test_info_reads_name_memory_and_vcpus(start):
     process = start("-name", "web1.example.com", "-m", "256", "-smp", "2,cores=2")
     assert instance_process.info(process.pid) == instance_process.ProcessInfo(
-        "web1.example.com", 256, 2
+        process.pid, "web1.example.com", 256, 2
     )
 
 
