@@ -30,6 +30,9 @@ class Requests:
     def _instance(self, wanted: dict[str, Any]) -> Any:
         wanted = dict(wanted)
         nics = [instance.nic(number) for number in range(wanted.pop("nics", 0))]
+        mode = wanted.pop("nic_mode", None)
+        for nic in nics if mode else ():
+            nic.nicparams["mode"] = mode
         wanted.pop("disk_folder", None)
         primary = wanted.pop("primary_node", "first")
         made = instance.instance(nics=nics, **wanted)

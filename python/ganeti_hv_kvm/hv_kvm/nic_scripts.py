@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from ganeti import errors, objects, utils
@@ -74,8 +75,18 @@ def undo_all(files: InstanceFiles) -> None:
     except (OSError, errors.GenericError) as err:
         logging.warning("The NICs of %s are not known, so not undone: %s", files.name, err)
         return
-    instance = objects.Instance(name=files.name, tags=_tags(files))
-    for seq, nic in enumerate(nics):
+    undo_each(objects.Instance(name=files.name, tags=_tags(files)), files, enumerate(nics))
+
+
+def undo_each(instance: Any, files: InstanceFiles, nics: Iterable[tuple[int, Any]]) -> None:
+    """Tell the network that these NICs have gone, as far as they have not been undone yet.
+
+    Args:
+        nics: the number of each, and the NIC.
+    """
+    if not are_undone():
+        return
+    for seq, nic in nics:
         try:
             tap = utils.ReadFile(files.nic_file(seq))
             utils.RemoveFile(files.nic_file(seq))

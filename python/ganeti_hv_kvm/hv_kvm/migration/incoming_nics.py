@@ -13,6 +13,7 @@ from typing import Any
 
 from ganeti import constants, errors, utils
 
+from ganeti_hv_kvm.hv_kvm import nic_scripts, nics
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
 from . import info
@@ -51,9 +52,29 @@ def before_arrival(configure: ConfigureNic) -> ConfigureNic:
     return prepare
 
 
+def _nics(text: str) -> list[Any]:
+    return KVMRuntime.from_serialized(info.runtime_of(text)).kvm_nics
+
+
+def undo(guest: MigratingGuest, text: str) -> None:
+    """Undo ``before_arrival`` for a guest that will not come; nothing is raised.
+
+    Its runtime file, which names the NICs of any other guest, is written when it has come.
+    """
+    if not nic_scripts.are_undone():
+        return
+    try:
+        known = _nics(text)
+    except errors.GenericError as err:
+        logging.warning("The NICs of %s are not known, so not undone: %s", guest.name, err)
+        return
+    there = [(seq, nic) for seq, nic in enumerate(known) if not nics.waits_for_migration(nic)]
+    nic_scripts.undo_each(guest.instance, guest.files, there)
+
+
 def after_arrival(guest: MigratingGuest, text: str) -> None:
     """Set up the NICs that waited for the guest; what fails is only logged: the guest is here."""
-    for seq, nic in enumerate(KVMRuntime.from_serialized(info.runtime_of(text)).kvm_nics):
+    for seq, nic in enumerate(_nics(text)):
         if not (_mode(nic) == constants.NIC_MODE_ROUTED or _is_ext(nic)):
             continue
         phase = {"extra_env": {_PHASE: "post"}} if _has_ext() else {}

@@ -58,6 +58,7 @@ def accept(guest: MigratingGuest, text: str, target: str, clean_up: Callable[[st
     launch.run()
     with Undo(f"acceptance of {guest.name}") as undo:
         undo.add("files of the instance", lambda: clean_up(guest.name))
+        undo.add("NICs", lambda: incoming_nics.undo(guest, text))
         undo.add("QEMU", lambda: _end(guest))
         with guest.monitor() as qmp:
             capabilities.set_all(instance, qmp)
@@ -84,7 +85,7 @@ def finalize(
     if success:
         _take_over(guest, text, write_runtime)
     else:
-        _give_up(guest, clean_up)
+        _give_up(guest, text, clean_up)
 
 
 def _take_over(guest: MigratingGuest, text: str, write_runtime: Callable[[str, str], None]) -> None:
@@ -108,7 +109,7 @@ def _wait_for_arrival(guest: MigratingGuest) -> AtTarget:
     return action
 
 
-def _give_up(guest: MigratingGuest, clean_up: Callable[[str], None]) -> None:
+def _give_up(guest: MigratingGuest, text: str, clean_up: Callable[[str], None]) -> None:
     action = at_target(guest.look(), False)
     if action is AtTarget.END:
         action = _last_chance(guest)
@@ -116,6 +117,7 @@ def _give_up(guest: MigratingGuest, clean_up: Callable[[str], None]) -> None:
         _end(guest)
     if action not in (AtTarget.END, AtTarget.CLEAN_UP):
         raise errors.HypervisorError(_explain(guest, action))
+    incoming_nics.undo(guest, text)
     clean_up(guest.name)
 
 

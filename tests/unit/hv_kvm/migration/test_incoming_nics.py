@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from ganeti import constants, errors
+from ganeti.hypervisor import hv_base
 
 from ganeti_hv_kvm.hv_kvm.migration import incoming_nics
 
@@ -86,6 +87,48 @@ def test_before_arrival_mode_ext_may_fail(ext):
     prepare(SimpleNamespace(name="web"), 0, SimpleNamespace(nicparams={"mode": "ext"}), "tap")
     with pytest.raises(errors.HypervisorError):
         prepare(SimpleNamespace(name="web"), 0, SimpleNamespace(nicparams={"mode": "bridged"}), "t")
+
+
+@pytest.fixture
+def undone(monkeypatch):
+    """What was undone: (number, interface)."""
+    told = []
+
+    def down(cmd, instance, seq, nic, tap):
+        told.append((seq, tap))
+
+    monkeypatch.setattr(hv_base, "DeConfigureNIC", down, raising=False)
+    return told
+
+
+def arriving(folder, modes=MODES):
+    for seq, _ in enumerate(modes):
+        (folder / str(seq)).write_text(f"tap{seq}")
+    files = SimpleNamespace(name="web", nic_file=lambda seq: str(folder / str(seq)))
+    guest = SimpleNamespace(name="web", instance=SimpleNamespace(name="web"), files=files)
+    return guest, json.dumps([["kvm"], [nic(mode) for mode in modes], {}, []])
+
+
+def test_a_guest_that_does_not_come(undone, tmp_path):
+    guest, text = arriving(tmp_path)
+    incoming_nics.undo(guest, text)
+    # a route was not set up yet
+    assert undone == [(0, "tap0"), (2, "tap2"), (3, "tap3")]
+    incoming_nics.undo(guest, text)
+    assert len(undone) == 3
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '[["kvm"], 7]'])
+def test_a_guest_of_which_nothing_is_known_does_not_come(undone, tmp_path, caplog, text):
+    incoming_nics.undo(arriving(tmp_path)[0], text)
+    assert undone == []
+    assert "web" in caplog.text
+
+
+def test_nothing_is_undone_where_ganeti_does_not_ask_for_it(monkeypatch, tmp_path):
+    monkeypatch.delattr(hv_base, "DeConfigureNIC", raising=False)
+    incoming_nics.undo(arriving(tmp_path)[0], "not even read")
+    assert (tmp_path / "0").exists()
 
 
 def test_one_that_fails_keeps_none_from_the_others(scripts, tmp_path, caplog):
