@@ -26,7 +26,7 @@ MIXINS = {"private_names", "launch_names", "hotplug.facade", "migration.facade"}
 NATIVE = {"monitor", "netdev", "fleet"}
 
 # What the command line is made of: all pure, as it is itself.
-PURE = {"command_line", "compat", "devices", "kvm_utils", "qemu_binary"}
+PURE = {"command_line", "compat", "devices", "kvm_utils", "q35", "qemu_binary"}
 # Modules of the system that only look at names, or not even that.
 HARMLESS = {
     "__future__",

@@ -90,12 +90,10 @@ def _machine(hvparams: HvParams) -> Iterator[str]:
             f"{parameter} is empty: guests get the default machine of each node's QEMU, which"
             " changes with its version"
         )
-    elif machine == "pc":
+    elif machine == "pc" or machine.startswith("q35"):
         yield (
-            f"{parameter} is pc: it means another machine in each version of QEMU, and a live"
-            " migration between two of them may fail"
+            f"{parameter} is {machine}: it means another machine in each version of QEMU, and a"
+            " live migration between two of them may fail"
         )
-    elif machine.startswith("q35"):
-        yield f"{parameter} is {machine}: Ganeti does not know the buses of q35 machines well"
     elif machine in _OTHER_MACHINES:
         yield f"{parameter} is {machine}: Ganeti cannot run guests on it"

@@ -1,18 +1,28 @@
 """Places on the guest's buses, under the names of the development version's ``bus_manager``.
 
-The places themselves are those of `devices`: the first PCI bus and the first SCSI bus. A place that
-is only looked up stays free until it is reserved.
+A guest of machine type pc has the first PCI bus for its disks and NICs, one of type q35 a root port
+for each; SCSI disks are on the first SCSI bus of either. A place that is only looked up stays free
+until it is reserved.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ganeti import constants
+from ganeti import constants, errors
 
-from .devices import PCI_BUS, SCSI_BUS
+from . import q35
+from .devices import DEVICE_TYPE, PCI_BUS, SCSI_BUS, HvInfo, device_id, device_info
+
+_NIC = constants.HOTPLUG_TARGET_NIC
+_DISK = constants.HOTPLUG_TARGET_DISK
+
+# Ganeti's names.
+Q35_STATIC_SLOT = q35.FIXED_SLOT
+Q35_NIC_POOL_SLOTS = list(q35.NIC_SLOTS)
+Q35_DISK_POOL_SLOTS = list(q35.DISK_SLOTS)
 
 
 class BusAllocation(NamedTuple):
@@ -28,13 +38,15 @@ class BusAllocation(NamedTuple):
 
 
 class BusAllocator(ABC):
-    """Knows which slots of one bus are taken."""
+    """Knows which places of one kind are taken."""
 
     BUS_TYPE: str
+    #: What the places are, for people.
+    PLACES: str
 
-    def __init__(self, max_slots: int, reserved_slots: int) -> None:
-        """Slots are counted from 0; the first ``reserved_slots`` are never given away."""
-        self._slots = range(reserved_slots, max_slots)
+    def __init__(self, slots: Sequence[int]) -> None:
+        """``slots`` are those that may be given away."""
+        self._slots = slots
         self._taken: set[int] = set()
 
     @property
@@ -42,43 +54,46 @@ class BusAllocator(ABC):
         """The kind of bus."""
         return self.BUS_TYPE
 
-    @property
     @abstractmethod
-    def _bus(self) -> str:
-        """QEMU's name of the bus."""
+    def _place_of(self, slot: int) -> tuple[str, dict[str, Any]]:
+        """A slot as a bus and properties of -device."""
 
     @abstractmethod
-    def _params_of(self, slot: int) -> dict[str, Any]:
-        """A slot as properties of -device."""
-
-    @abstractmethod
-    def _slot_of(self, params: Mapping[str, Any]) -> int:
-        """The slot in properties of -device."""
+    def _slot_of(self, bus: str, params: Mapping[str, Any]) -> int | None:
+        """The slot that this bus and these properties mean; None if it is none of these."""
 
     def get_next_allocation(self) -> BusAllocation:
         """Give the first free place; it stays free.
 
         Raises:
-            RuntimeError: the bus is full, as in Ganeti.
+            RuntimeError: all are taken, as in Ganeti.
         """
         for slot in self._slots:
             if slot not in self._taken:
-                return BusAllocation(self._bus, self.bus_type, self._params_of(slot))
-        raise RuntimeError(f"no place on bus {self._bus}: all its slots are taken or reserved")
+                bus, params = self._place_of(slot)
+                return BusAllocation(bus, self.bus_type, params)
+        raise RuntimeError(f"all {len(self._slots)} {self.PLACES} are taken")
 
     def reserve(self, allocation: BusAllocation) -> None:
         """Mark a place as taken."""
-        self._taken.add(self._slot_of(allocation.device_params))
+        self._taken.add(self._known(allocation))
 
     def release(self, allocation: BusAllocation) -> None:
         """Mark a place as free; one that is free stays so."""
-        self._taken.discard(self._slot_of(allocation.device_params))
+        self._taken.discard(self._known(allocation))
+
+    def _known(self, allocation: BusAllocation) -> int:
+        slot = self._slot_of(allocation.bus, allocation.device_params)
+        if slot is None:
+            raise RuntimeError(f"{allocation.bus} is none of the {self.PLACES}")
+        return slot
 
     def initialize_from_device_info(self, device_infos: Iterable[Mapping[str, Any]]) -> None:
-        """Mark the places of devices, given as their ``hvinfo``, as far as they are on this bus."""
+        """Mark the places of devices, given as their ``hvinfo``, as far as they are among these."""
         for hvinfo in device_infos:
-            if hvinfo.get("bus") == self._bus:
-                self._taken.add(self._slot_of(hvinfo))
+            slot = self._slot_of(str(hvinfo.get("bus", "")), hvinfo)
+            if slot is not None:
+                self._taken.add(slot)
 
 
 class PCIAllocator(BusAllocator):
@@ -86,16 +101,56 @@ class PCIAllocator(BusAllocator):
 
     _PCI_BUS = PCI_BUS
     BUS_TYPE = "pci"
+    PLACES = f"slots of bus {PCI_BUS} that are not reserved"
 
-    @property
-    def _bus(self) -> str:
-        return self._PCI_BUS
+    def __init__(self, max_slots: int, reserved_slots: int) -> None:
+        """Slots are counted from 0; the first ``reserved_slots`` are never given away."""
+        super().__init__(range(reserved_slots, max_slots))
 
-    def _params_of(self, slot: int) -> dict[str, Any]:
-        return {"addr": hex(slot)}
+    def _place_of(self, slot: int) -> tuple[str, dict[str, Any]]:
+        return self._PCI_BUS, {"addr": hex(slot)}
 
-    def _slot_of(self, params: Mapping[str, Any]) -> int:
-        return int(params["addr"], 16)
+    def _slot_of(self, bus: str, params: Mapping[str, Any]) -> int | None:
+        return int(params["addr"], 16) if bus == self._PCI_BUS else None
+
+
+class PCIeAllocator(BusAllocator):
+    """Root ports, each with room for one device."""
+
+    BUS_TYPE = "pcie"
+    PLACES = "root ports"
+    POOL_SLOTS: Sequence[int] = ()
+
+    def __init__(self, pool_slots: Sequence[int] | None = None) -> None:
+        """``pool_slots`` are the root ports' own slots; None for those of the class."""
+        super().__init__(self.POOL_SLOTS if pool_slots is None else pool_slots)
+
+    def _place_of(self, slot: int) -> tuple[str, dict[str, Any]]:
+        return q35.port_at(slot), {"addr": "0x0"}
+
+    def _slot_of(self, bus: str, params: Mapping[str, Any]) -> int | None:
+        slot = q35.slot_of(bus)
+        return slot if slot in self._slots else None
+
+
+class PCIeNicAllocator(PCIeAllocator):
+    """The root ports for NICs; by a port's number Linux names its NIC, from eno1 on."""
+
+    BUS_TYPE = "pcie-nic"
+    PLACES = "root ports for NICs"
+    POOL_SLOTS = Q35_NIC_POOL_SLOTS
+
+    def _place_of(self, slot: int) -> tuple[str, dict[str, Any]]:
+        bus, params = super()._place_of(slot)
+        return bus, {**params, "acpi-index": self._slots.index(slot) + 1}
+
+
+class PCIeDiskAllocator(PCIeAllocator):
+    """The root ports for disks."""
+
+    BUS_TYPE = "pcie-disk"
+    PLACES = "root ports for disks"
+    POOL_SLOTS = Q35_DISK_POOL_SLOTS
 
 
 class SCSIAllocator(BusAllocator):
@@ -103,16 +158,20 @@ class SCSIAllocator(BusAllocator):
 
     _SCSI_BUS = SCSI_BUS
     BUS_TYPE = "scsi"
+    PLACES = f"targets of bus {SCSI_BUS}"
 
-    @property
-    def _bus(self) -> str:
-        return self._SCSI_BUS
+    def __init__(self, max_slots: int, reserved_slots: int) -> None:
+        """Targets are counted from 0; the first ``reserved_slots`` are never given away."""
+        super().__init__(range(reserved_slots, max_slots))
 
-    def _params_of(self, slot: int) -> dict[str, Any]:
-        return {"channel": 0, "scsi-id": slot, "lun": 0}
+    def _place_of(self, slot: int) -> tuple[str, dict[str, Any]]:
+        return self._SCSI_BUS, {"channel": 0, "scsi-id": slot, "lun": 0}
 
-    def _slot_of(self, params: Mapping[str, Any]) -> int:
-        return int(params["scsi-id"])
+    def _slot_of(self, bus: str, params: Mapping[str, Any]) -> int | None:
+        return int(params["scsi-id"]) if bus == self._SCSI_BUS else None
+
+
+_PORTS_FOR = {_NIC: PCIeNicAllocator.BUS_TYPE, _DISK: PCIeDiskAllocator.BUS_TYPE}
 
 
 class BusAllocatorManager:
@@ -131,10 +190,12 @@ class BusAllocatorManager:
         Raises:
             RuntimeError: the bus for it is full, or not there.
         """
-        is_scsi = dev_type == constants.HOTPLUG_TARGET_DISK and (
-            hv_dev_type in constants.HT_SCSI_DEVICE_TYPES
-        )
-        kind = SCSIAllocator.BUS_TYPE if is_scsi else PCIAllocator.BUS_TYPE
+        if dev_type == _DISK and hv_dev_type in constants.HT_SCSI_DEVICE_TYPES:
+            kind = SCSIAllocator.BUS_TYPE
+        elif _PORTS_FOR[dev_type] in self.allocators:
+            kind = _PORTS_FOR[dev_type]
+        else:
+            kind = PCIAllocator.BUS_TYPE
         return self._of(kind).get_next_allocation()
 
     def commit(self, allocation: BusAllocation) -> None:
@@ -153,20 +214,73 @@ class BusAllocatorManager:
 
 
 def manager_for(
-    hvp: Mapping[str, Any] | None = None, hvinfos: Iterable[Mapping[str, Any]] = ()
+    hvp: Mapping[str, Any] | None = None,
+    hvinfos: Iterable[Mapping[str, Any]] = (),
+    *,
+    root_ports: bool = False,
 ) -> BusAllocatorManager:
     """The buses of a guest with these parameters and devices, as ``_get_bus_manager`` gives them.
 
     Args:
-        hvp: may say how many PCI slots are reserved.
+        hvp: may say how many PCI slots are reserved, which a guest with root ports does not need.
         hvinfos: where the devices of a guest that runs sit.
+        root_ports: its disks and NICs sit behind root ports.
     """
     reserved = (hvp or {}).get(
         constants.HV_KVM_PCI_RESERVATIONS, constants.QEMU_DEFAULT_PCI_RESERVATIONS
     )
-    pci = PCIAllocator(constants.QEMU_PCI_SLOTS, reserved)
-    scsi = SCSIAllocator(constants.MAX_DISKS, 0)
+    allocators: list[BusAllocator] = (
+        [PCIeNicAllocator(), PCIeDiskAllocator()]
+        if root_ports
+        else [PCIAllocator(constants.QEMU_PCI_SLOTS, reserved)]
+    )
+    allocators.append(SCSIAllocator(constants.MAX_DISKS, 0))
     taken = list(hvinfos)
-    for allocator in (pci, scsi):
+    for allocator in allocators:
         allocator.initialize_from_device_info(taken)
-    return BusAllocatorManager([pci, scsi])
+    return BusAllocatorManager(allocators)
+
+
+def places_in_qemu(pci_buses: Iterable[Mapping[str, Any]]) -> list[HvInfo]:
+    """Where QEMU has devices, from its answer to ``query-pci``, each as part of an ``hvinfo``.
+
+    A bus behind a bridge or a root port has its name.
+    """
+    places = []
+    for bus in pci_buses:
+        for device in bus["devices"]:
+            places.append({"bus": PCI_BUS, "addr": hex(device["slot"])})
+            behind = device.get("pci_bridge", {}).get("devices", ())
+            places += [{"bus": device["qdev_id"], "addr": hex(one["slot"])} for one in behind]
+    return places
+
+
+def place(manager: BusAllocatorManager, dev_type: str, devid: str, model: str) -> HvInfo:
+    """Give a device the first free place, which is taken from then on, and return its ``hvinfo``.
+
+    Raises:
+        errors.HypervisorError: there is no place for it.
+    """
+    if model == constants.HT_NIC_NE2K_ISA:
+        return device_info(dev_type, devid, model, {})
+    try:
+        allocation = manager.get_next_allocation(dev_type, model)
+    except RuntimeError as err:
+        raise errors.HypervisorError(f"no place for {devid}: {err}") from err
+    manager.commit(allocation)
+    return device_info(dev_type, devid, model, allocation)
+
+
+def place_all(
+    hvp: Mapping[str, Any], disks: Iterable[Any], nics: Iterable[Any], *, root_ports: bool = False
+) -> None:
+    """Give each disk and NIC of a guest about to start its ``hvinfo``, disks first.
+
+    Raises:
+        errors.HypervisorError: a bus is too small.
+    """
+    manager = manager_for(hvp, root_ports=root_ports)
+    for dev_type, found in ((_DISK, disks), (_NIC, nics)):
+        model = DEVICE_TYPE[dev_type](hvp)
+        for device in found:
+            device.hvinfo = place(manager, dev_type, device_id(dev_type, device), model)

@@ -6,7 +6,7 @@ travels with the runtime file, so its keys, their order and their values are tho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from ganeti import constants, errors, utils
@@ -173,18 +173,6 @@ def bus_slots(
             for entry in runtime[index]:
                 _occupy(slots_of, _device_of(dev_type, entry).hvinfo or {})
     return slots_of
-
-
-def place_all(hvp: Mapping[str, Any], disks: Iterable[Any], nics: Iterable[Any]) -> None:
-    """Gives each disk and NIC of a guest about to start its ``hvinfo``, disks first.
-
-    Raises HypervisorError if a bus is too small.
-    """
-    slots_of = bus_slots(hvp)
-    for dev_type, found in ((_DISK, disks), (_NIC, nics)):
-        model = DEVICE_TYPE[dev_type](hvp)
-        for device in found:
-            device.hvinfo = device_info(dev_type, device_id(dev_type, device), model, slots_of)
 
 
 def drive_uri(disk: Any, link: str, uri: str | None) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganeti import pathutils, utils
+from ganeti import constants, pathutils, utils
 
-from . import bind_address, command_line, devices
+from . import bind_address, bus_manager, command_line, validation
 from .command_line import Paths, StartRequest
 from .instance_files import InstanceFiles
 from .kvm_runtime import KVMRuntime
@@ -63,6 +63,10 @@ def make_runtime(
         display=bind_address.resolve(hvp),
         startup_paused=startup_paused,
     )
+    if request.is_q35:
+        # QEMU's default machine may be one, which no check of parameters has seen
+        hvp = {**hvp, constants.HV_KVM_MACHINE_VERSION: request.machine}
+        validation.validate_q35_capability(hvp, facts.machines)
     command = command_line.build(request)
-    devices.place_all(hvp, [disk for disk, _, _ in disks], nics)
+    bus_manager.place_all(hvp, [disk for disk, _, _ in disks], nics, root_ports=request.is_q35)
     return KVMRuntime([command, nics, hvp, disks])

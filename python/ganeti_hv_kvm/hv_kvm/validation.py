@@ -7,17 +7,22 @@ Ganeti and its tests call them by these names, with as few parameters in ``hvpar
 
 from __future__ import annotations
 
+import logging
 import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, errors, netutils, utils
+
+from . import q35
 
 if TYPE_CHECKING:
     from .qemu_binary import QemuFacts
 
 HvParams = Mapping[str, Any]
+
+is_q35 = q35.is_q35
 
 #: What makes no sense without an address for SPICE (the rest has a default that is on).
 _SPICE_ADDITIONAL_PARAMS = frozenset(
@@ -46,6 +51,43 @@ def _machine_re(name: str) -> re.Pattern[str]:
 
 
 _CHECK_MACHINE_VERSION_RE = [_machine_re]
+
+
+_Q35_RE = re.compile(r"^pc-q35-", re.MULTILINE)
+_Q35_SOUND = ("ac97", "hda")
+
+
+def _if_equal(refused: str, problem: str) -> Callable[[str], str | None]:
+    return lambda value: problem if value == refused else None
+
+
+# Parameter -> why a q35 machine cannot have this value, or None if it can.
+_Q35_LACKS: tuple[tuple[str, Callable[[str], str | None]], ...] = (
+    (
+        constants.HV_DISK_TYPE,
+        _if_equal(constants.HT_DISK_IDE, "its few SATA ports are for CD-ROMs"),
+    ),
+    (
+        constants.HV_KVM_CDROM_DISK_TYPE,
+        _if_equal(constants.HT_DISK_PARAVIRTUAL, "nothing starts from such a CD-ROM"),
+    ),
+    (constants.HV_KVM_FLOPPY_IMAGE_PATH, lambda _: "it has no floppy drive"),
+    (constants.HV_NIC_TYPE, _if_equal(constants.HT_NIC_NE2K_ISA, "it has no ISA slots")),
+    (
+        constants.HV_SOUNDHW,
+        lambda value: None if value in _Q35_SOUND else f"it has {' or '.join(_Q35_SOUND)} alone",
+    ),
+)
+
+# (parameter, value, what is better than that)
+_Q35_BETTER = (
+    (
+        constants.HV_KVM_SCSI_CONTROLLER_TYPE,
+        constants.HT_SCSI_CONTROLLER_LSI,
+        constants.HT_SCSI_CONTROLLER_VIRTIO,
+    ),
+    (constants.HV_VGA, "cirrus", "std"),
+)
 
 
 def _ip_version(address: str) -> int | None:
@@ -229,6 +271,33 @@ def validate_machine_version(hvparams: HvParams, kvm_machine_output: str) -> boo
     return True
 
 
+def validate_q35_capability(hvparams: HvParams, kvm_machine_output: str) -> list[str]:
+    """What a q35 machine lacks is not asked of it; other machines pass.
+
+    Gives a sentence for each parameter that works but has a better value. ``kvm_machine_output``
+    is what QEMU lists with ``-machine ?``.
+    """
+    machine = hvparams[constants.HV_KVM_MACHINE_VERSION]
+    if not is_q35(machine):
+        return []
+    if not _Q35_RE.search(kvm_machine_output):
+        raise errors.HypervisorError(
+            f"{constants.HV_KVM_MACHINE_VERSION} is '{machine}', but this node's QEMU has no q35"
+        )
+    for parameter, problem_of in _Q35_LACKS:
+        value = hvparams.get(parameter)
+        problem = problem_of(value) if value else None
+        if problem:
+            raise errors.HypervisorError(
+                f"{parameter}='{value}' does not go with a q35 machine: {problem}"
+            )
+    return [
+        f"{parameter} is {value}, which is slow or outdated on a q35 machine; {better} is better"
+        for parameter, value, better in _Q35_BETTER
+        if hvparams.get(parameter) == value
+    ]
+
+
 def validate_disk_parameters(hvparams: HvParams, kvm_version: tuple[str, int, int, int]) -> bool:
     """QEMU is new enough for io_uring. The version is the text, then its three numbers."""
     text, *numbers = kvm_version
@@ -250,3 +319,5 @@ def validate_all(hvparams: HvParams, facts: QemuFacts) -> None:
     validate_disk_parameters(hvparams, facts.version)
     if hvparams[constants.HV_KVM_MACHINE_VERSION]:
         validate_machine_version(hvparams, facts.machines)
+        for warning in validate_q35_capability(hvparams, facts.machines):
+            logging.warning("%s", warning)

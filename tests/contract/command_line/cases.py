@@ -78,7 +78,7 @@ VALUES: dict[str, list[Any]] = {
     "kvm_flag": [""],
     "kvm_path": ["/usr/bin/kvm", "/usr/bin/qemu-system-x86_64"],
     "kvm_pci_reservations": [12, 0, 3, 20, 31, 32],
-    "machine_version": ["", "pc-i440fx-7.2", "q35"],
+    "machine_version": ["", "pc-i440fx-7.2", "pc"],
     "mem_path": ["", "/dev/hugepages"],
     "migration_bandwidth": [32, 0, 1000],
     "migration_caps": ["", "xbzrle:auto-converge"],
@@ -223,6 +223,21 @@ def with_devices() -> list[Case]:
         make(
             "user and chroot",
             {"security_model": "user", "security_domain": "nobody", "use_chroot": True},
+        ),
+        make("q35", {"machine_version": "q35"}),
+        make(
+            "q35, more devices",
+            {
+                "machine_version": "pc-q35-7.2",
+                "disk_type": "scsi-hd",
+                "scsi_controller_type": "virtio-scsi-pci",
+                "nic_type": "e1000",
+                "use_guest_agent": True,
+                "spice_bind": "192.0.2.1",
+                "spice_use_vdagent": True,
+            },
+            disks=[DISKS["file"], DISKS["plain"]],
+            nics=[{}, {}],
         ),
         make("pool and chroot", {"security_model": "pool", "use_chroot": True}),
     ]

@@ -150,6 +150,65 @@ def _vnc_interface(argv: Argv, _case: cases.Case) -> Argv:
     return _after(argv, "-vnc", lambda word: re.sub(r"^unix:eth6/.*", "[2001:db8::6]:5105", word))
 
 
+# What shares a slot of a q35, and its place there.
+_Q35_FIXED = {
+    "virtio-balloon": "virtio-balloon,bus=pcie.0,addr=0x2.0,multifunction=on",
+    "virtio-scsi-pci,id=scsi": "virtio-scsi-pci,id=scsi,bus=pcie.0,addr=0x2.1",
+    "virtio-serial-pci,id=spice": "virtio-serial-pci,id=spice,bus=pcie.0,addr=0x2.3",
+    "virtio-serial,id=qga0": "virtio-serial,id=qga0,bus=pcie.0,addr=0x2.4",
+}
+
+
+def _is_q35(case: cases.Case) -> bool:
+    return "q35" in str(case["hvparams"].get("machine_version"))
+
+
+def _q35_ports() -> Argv:
+    ports = [
+        f"pcie-root-port,id=rp{slot},bus=pcie.0,addr={slot:#x},chassis={slot},port={slot}"
+        for slot in range(3, 27)
+    ]
+    return [word for port in ports for word in ("-device", port)]
+
+
+def _q35(argv: Argv, case: cases.Case) -> Argv:
+    if not _is_q35(case):
+        return argv
+    disk_ports, nic_ports = iter(range(11, 27)), iter(range(3, 11))
+
+    def behind_a_port(word: str) -> str:
+        if ",id=disk-" in word:
+            return re.sub(
+                r"bus=pci\.0,addr=\w+", lambda _: f"bus=rp{next(disk_ports)},addr=0x0", word
+            )
+        port = next(nic_ports)
+        return re.sub(r"bus=pci\.0,addr=\w+", f"bus=rp{port},addr=0x0,acpi-index={port - 2}", word)
+
+    words = [
+        behind_a_port(word) if ",bus=pci.0," in word else _Q35_FIXED.get(word, word)
+        for word in argv
+        if word != "-usb"
+    ]
+    at = words.index("-pidfile") + 2
+    return [*words[:at], *_q35_ports(), *words[at:]]
+
+
+def places(found: list[dict[str, Any]], case: cases.Case) -> list[dict[str, Any]]:
+    """Where ours must put what the original puts there."""
+    ports = {"disk": iter(range(11, 27)), "nic": iter(range(3, 11))}
+    expected = []
+    for place in found:
+        kind = place["id"].partition("-")[0]
+        if place["driver"] == "ne2k_isa":
+            place = {key: value for key, value in place.items() if key not in ("bus", "addr")}
+        elif _is_q35(case) and place["bus"] == "pci.0":
+            port = next(ports[kind])
+            place = place | {"bus": f"rp{port}", "addr": "0x0"}
+            place |= {"acpi-index": port - 2} if kind == "nic" else {}
+        expected.append(place)
+    return expected
+
+
 IN_ARGUMENTS: dict[str, Callable[[Argv, cases.Case], Argv]] = {
     "sound": _sound,
     "sound-list": _sound_list,
@@ -162,6 +221,7 @@ IN_ARGUMENTS: dict[str, Callable[[Argv, cases.Case], Argv]] = {
     "gluster-server": _gluster_server,
     "disk-aio-unset": _disk_aio_unset,
     "isa-nic": _isa_nic,
+    "q35": _q35,
     "usb-list": _usb_list,  # before the next one, which would leave a switch without its value
     "empty-words": _empty_words,
     "discard-default": _discard_default,

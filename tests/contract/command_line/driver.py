@@ -216,7 +216,7 @@ def original(case: dict, answers: Answers) -> dict:
 def ours(case: dict, answers: Answers) -> dict:
     """What this project makes of the same case."""
     sys.path.insert(0, str(PROJECT / "python"))
-    from ganeti_hv_kvm.hv_kvm import bind_address, command_line, devices, qemu_binary
+    from ganeti_hv_kvm.hv_kvm import bind_address, bus_manager, command_line, qemu_binary
 
     run = pathutils.RUN_DIR + "/kvm-hypervisor"
     instance, disks = make_objects(case)
@@ -249,11 +249,11 @@ def ours(case: dict, answers: Answers) -> dict:
         patch.start()
     try:
         hvp = instance.hvparams
-        devices.place_all(hvp, [disk for disk, _, _ in disks], instance.nics)
         display = bind_address.resolve(hvp)
-        stored = command_line.build(
-            command_line.StartRequest(instance, facts, paths, display, case["startup_paused"])
-        )
+        request = command_line.StartRequest(instance, facts, paths, display, case["startup_paused"])
+        found = [disk for disk, _, _ in disks]
+        bus_manager.place_all(hvp, found, instance.nics, root_ports=request.is_q35)
+        stored = command_line.build(request)
         started_with = copy.deepcopy(hvp) | case["up_hvparams"]
         instance.hvparams = hvp | case["new_hvparams"]
         up_hvp = objects.FillDict(instance.hvparams, started_with)

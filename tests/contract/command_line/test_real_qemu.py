@@ -28,6 +28,8 @@ REFUSED = [
     ("3.1", "disk-aio-unset", "disk_aio="),
     ("3.0", "isa-nic", "nic_type=ne2k_isa"),
     ("3.1", "isa-nic", "nic_type=ne2k_isa"),
+    ("3.0", "q35", "q35"),
+    ("3.1", "q35", "q35"),
     ("3.0", "empty-words", "kvm_extra= -no-hpet  -snapshot "),
     ("3.0", "usb-list", "usb_devices=tablet,,mouse,"),
     ("3.1", "usb-list", "usb_devices=tablet,,mouse,"),

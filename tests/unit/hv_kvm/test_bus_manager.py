@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from ganeti import constants
+from ganeti import constants, errors, objects
 
-from ganeti_hv_kvm.hv_kvm import KVMHypervisor
+from ganeti_hv_kvm.hv_kvm import KVMHypervisor, bus_manager
 from ganeti_hv_kvm.hv_kvm.bus_manager import (
     BusAllocation,
     BusAllocatorManager,
     PCIAllocator,
+    PCIeDiskAllocator,
+    PCIeNicAllocator,
     SCSIAllocator,
     manager_for,
 )
+from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
 
 @pytest.fixture
@@ -98,3 +101,95 @@ def test_reserved_slots_are_a_parameter() -> None:
     hvp = {constants.HV_KVM_PCI_RESERVATIONS: 20}
     manager = KVMHypervisor()._get_bus_manager(hvp)
     assert manager.get_next_allocation("nic", "paravirtual").device_params == {"addr": "0x14"}
+
+
+def test_root_ports() -> None:
+    nics, disks = PCIeNicAllocator(), PCIeDiskAllocator()
+    first = nics.get_next_allocation()
+    assert first.to_kvm_info() == {"bus": "rp3", "addr": "0x0", "acpi-index": 1}
+    assert disks.get_next_allocation().to_kvm_info() == {"bus": "rp11", "addr": "0x0"}
+    nics.reserve(first)
+    assert nics.get_next_allocation().to_kvm_info() == {
+        "bus": "rp4",
+        "addr": "0x0",
+        "acpi-index": 2,
+    }
+    nics.release(first)
+    assert nics.get_next_allocation() == first
+
+
+def test_a_place_of_another_kind_is_not_taken(pci: PCIAllocator) -> None:
+    nic = PCIeNicAllocator().get_next_allocation()
+    for allocator in (pci, PCIeDiskAllocator()):
+        with pytest.raises(RuntimeError, match="rp3 is none of the"):
+            allocator.reserve(nic)
+
+
+def test_root_ports_of_a_running_guest() -> None:
+    manager = manager_for(
+        None,
+        [
+            {"bus": "rp3", "addr": "0x0"},
+            {"bus": "rp12", "addr": "0x0"},
+            {"bus": "pci.0", "addr": "0xc"},
+            {"bus": "rp99", "addr": "0x0"},
+            {"driver": "ne2k_isa"},
+        ],
+        root_ports=True,
+    )
+    places = [manager.get_next_allocation(kind, "paravirtual") for kind in ("nic", "disk")]
+    assert [place.bus for place in places] == ["rp4", "rp11"]
+    manager.commit(places[1])
+    assert manager.get_next_allocation("disk", "paravirtual").bus == "rp13"
+    assert manager.get_next_allocation("disk", "scsi-hd").bus == "scsi.0"
+
+
+@pytest.mark.parametrize(("kind", "count", "what"), [("nic", 8, "NICs"), ("disk", 16, "disks")])
+def test_no_more_root_ports(kind: str, count: int, what: str) -> None:
+    manager = manager_for(root_ports=True)
+    for number in range(count):
+        bus_manager.place(manager, kind, f"x{number}", "paravirtual")
+    with pytest.raises(
+        errors.HypervisorError, match=f"no place for y: all {count} root ports for {what} are taken"
+    ):
+        bus_manager.place(manager, kind, "y", "paravirtual")
+
+
+def test_what_decides_on_root_ports() -> None:
+    hypervisor = KVMHypervisor()
+    q35 = {constants.HV_KVM_MACHINE_VERSION: "q35"}
+    command = ["/bin/qemu", "-device", "pcie-root-port,id=rp3,bus=pcie.0"]
+    nic = objects.NIC(uuid="n", hvinfo={"bus": "rp3", "addr": "0x0"})
+    with_ports = KVMRuntime([command, [nic], q35, []])
+    # started by somebody who made a bus pci.0 by hand
+    without = KVMRuntime([["/bin/qemu", "-machine", "q35"], [], q35, []])
+    for arguments, bus in (
+        ({}, "pci.0"),
+        ({"hvp": q35}, "rp3"),
+        ({"hvp": q35, "runtime": with_ports}, "rp4"),
+        ({"hvp": q35, "runtime": without}, "pci.0"),
+        ({"chipset": "q35"}, "rp3"),
+        ({"hvp": q35, "chipset": "i440fx"}, "pci.0"),
+    ):
+        manager = hypervisor._get_bus_manager(**arguments)
+        assert manager.get_next_allocation("nic", "paravirtual").bus == bus, arguments
+
+
+def test_places_that_qemu_tells() -> None:
+    behind = {"slot": 0, "qdev_id": "nic-1"}
+    told = [
+        {
+            "bus": 0,
+            "devices": [
+                {"slot": 2, "qdev_id": ""},
+                {"slot": 3, "qdev_id": "rp3", "pci_bridge": {"bus": {}, "devices": [behind]}},
+                {"slot": 4, "qdev_id": "rp4", "pci_bridge": {"bus": {}}},
+            ],
+        }
+    ]
+    assert bus_manager.places_in_qemu(told) == [
+        {"bus": "pci.0", "addr": "0x2"},
+        {"bus": "pci.0", "addr": "0x3"},
+        {"bus": "rp3", "addr": "0x0"},
+        {"bus": "pci.0", "addr": "0x4"},
+    ]

@@ -96,7 +96,7 @@ def test_disks_are_placed_before_nics() -> None:
     made = samples.instance(nics=2)
     disks = [samples.disk(seq=seq)[0] for seq in range(2)]
 
-    devices.place_all(made.hvparams, disks, made.nics)
+    bus_manager.place_all(made.hvparams, disks, made.nics)
 
     assert [one.hvinfo["addr"] for one in (*disks, *made.nics)] == ["0xc", "0xd", "0xe", "0xf"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -214,3 +215,72 @@ def test_validate_all_finds_out_that_a_program_is_no_qemu() -> None:
 
     with pytest.raises(errors.HypervisorError):
         validation.validate_all(DEFAULTS, qemu_binary.probe("/bin/false"))
+
+
+Q35_MACHINES = (paths.PROJECT / "tests/data/qemu/7.2/machines.txt").read_text()
+
+
+def q35(**changed: Any) -> dict[str, Any]:
+    return DEFAULTS | {"machine_version": "q35"} | changed
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"machine_version": "pc-q35-7.2"},
+        {"cdrom_disk_type": "ide"},
+        {"cdrom_disk_type": "scsi-cd"},
+        {"disk_type": "scsi-block"},
+        {"nic_type": "e1000"},
+        {"soundhw": "ac97"},
+        {"soundhw": "hda"},
+        {"vga": "std"},
+        {"scsi_controller_type": "virtio-scsi-pci"},
+    ],
+    ids=str,
+)
+def test_what_a_q35_can_have(changed: dict[str, Any]) -> None:
+    hvparams = q35(scsi_controller_type="virtio-scsi-pci") | changed
+    assert validation.validate_q35_capability(hvparams, Q35_MACHINES) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"disk_type": "ide"}, "disk_type='ide' does not go with a q35"),
+        ({"cdrom_disk_type": "paravirtual"}, "cdrom_disk_type='paravirtual' does not go"),
+        ({"floppy_image_path": "/srv/a.img"}, "floppy_image_path='/srv/a.img' .* no floppy"),
+        ({"nic_type": "ne2k_isa"}, "nic_type='ne2k_isa' .* no ISA"),
+        ({"soundhw": "es1370"}, "soundhw='es1370' .* ac97 or hda"),
+        ({"soundhw": "ac97,hda"}, "soundhw='ac97,hda'"),
+    ],
+)
+def test_what_a_q35_cannot_have(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(errors.HypervisorError, match=words):
+        validation.validate_q35_capability(q35(**changed), Q35_MACHINES)
+    on_pc = q35(**changed) | {"machine_version": "pc"}
+    assert validation.validate_q35_capability(on_pc, Q35_MACHINES) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"scsi_controller_type": "lsi"}, "scsi_controller_type is lsi.*virtio-scsi-pci is better"),
+        ({"vga": "cirrus"}, "vga is cirrus.*std is better"),
+    ],
+)
+def test_what_is_better_on_a_q35(
+    changed: dict[str, Any], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    hvparams = q35(scsi_controller_type="virtio-scsi-pci") | changed
+    (said,) = validation.validate_q35_capability(hvparams, Q35_MACHINES)
+    assert re.search(words, said)
+    facts = QemuFacts.from_texts("qemu", help_text=HELP, machines=Q35_MACHINES)
+    validation.validate_all(hvparams | {"vnc_bind_address": "", "spice_bind": ""}, facts)
+    assert said in caplog.text
+
+
+def test_a_qemu_without_q35() -> None:
+    with pytest.raises(errors.HypervisorError, match="'q35', but this node's QEMU has no q35"):
+        validation.validate_q35_capability(q35(), MACHINES)

@@ -38,6 +38,7 @@ _HEAD: tuple[Section, ...] = (
     machine.memory,
     machine.processors,
     machine.pidfile,
+    machine.root_ports,
 )
 
 _MIDDLE: tuple[Section, ...] = (

@@ -22,6 +22,9 @@ _FLOPPY = "floppy1"
 _SCSI_TARGETS = {_CDROM_1: constants.MAX_DISKS + 1, _CDROM_2: constants.MAX_DISKS}
 _LSI_TARGETS = {_CDROM_1: 6, _CDROM_2: 5}
 
+# The ports of a q35's SATA controller, which QEMU calls buses.
+_SATA_BUSES = {_CDROM_1: "ide.0", _CDROM_2: "ide.1"}
+
 _BLOCKDEV_CDROM_DRIVERS: Mapping[str, str] = {
     constants.HT_DISK_IDE: "ide-cd",
     constants.HT_DISK_PARAVIRTUAL: "virtio-blk-pci",
@@ -80,7 +83,9 @@ def _cdrom_model(request: StartRequest, node: str) -> str:
     hvp = request.hvp
     if _boots_from_cdrom(request, node) and not request.dialect.blockdev:
         return str(constants.HT_DISK_IDE)
-    return str(hvp[constants.HV_KVM_CDROM_DISK_TYPE] or hvp[constants.HV_DISK_TYPE])
+    # On a q35 the disks' own type cannot be a CD-ROM's: SeaBIOS starts from no virtio CD-ROM.
+    default = constants.HT_DISK_IDE if request.is_q35 else hvp[constants.HV_DISK_TYPE]
+    return str(hvp[constants.HV_KVM_CDROM_DISK_TYPE] or default)
 
 
 def has_scsi_cdrom(request: StartRequest) -> bool:
@@ -102,7 +107,8 @@ def _cdrom_device(request: StartRequest, driver: str, node: str) -> list[str]:
     if driver == "scsi-cd" and among_disks:
         lsi = request.hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE] == constants.HT_SCSI_CONTROLLER_LSI
         target = ("scsi-id", (_LSI_TARGETS if lsi else _SCSI_TARGETS)[node])
-    return ["-device", properties(driver, ("drive", node), target, index)]
+    port = ("bus", _SATA_BUSES[node]) if request.is_q35 and driver == "ide-cd" else None
+    return ["-device", properties(driver, port, ("drive", node), target, index)]
 
 
 def _cdrom_drive(request: StartRequest, node: str, image: str) -> list[str]:

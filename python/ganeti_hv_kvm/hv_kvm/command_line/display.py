@@ -9,6 +9,7 @@ from itertools import pairwise
 from ganeti import constants, errors, netutils
 
 from ganeti_hv_kvm.hv_kvm.kvm_utils import Escape
+from ganeti_hv_kvm.hv_kvm.q35 import Function
 
 from .option import Part, properties
 from .request import StartRequest
@@ -93,11 +94,14 @@ _SPICE_TUNING = (
     ("streaming-video", constants.HV_KVM_SPICE_STREAMING_VIDEO_DETECTION),
 )
 
-_SPICE_AGENT_CHANNEL = [
-    *("-device", "virtio-serial-pci,id=spice"),
-    *("-device", "virtserialport,chardev=spicechannel0,name=com.redhat.spice.0"),
-    *("-chardev", "spicevmc,id=spicechannel0,name=vdagent"),
-]
+
+def _spice_agent_channel(request: StartRequest) -> list[str]:
+    place = request.fixed_place(Function.SPICE_AGENT)
+    return [
+        *("-device", properties("virtio-serial-pci", ("id", "spice"), *place)),
+        *("-device", "virtserialport,chardev=spicechannel0,name=com.redhat.spice.0"),
+        *("-chardev", "spicevmc,id=spicechannel0,name=vdagent"),
+    ]
 
 
 def _spice(request: StartRequest, address: str) -> list[str]:
@@ -115,7 +119,7 @@ def _spice(request: StartRequest, address: str) -> list[str]:
         None if hvp[constants.HV_KVM_SPICE_AUDIO_COMPR] else ("playback-compression", "off"),
         None if agent else ("agent-mouse", "off"),
     )
-    return [*(_SPICE_AGENT_CHANNEL if agent else ()), "-spice", options]
+    return [*(_spice_agent_channel(request) if agent else ()), "-spice", options]
 
 
 def screen(request: StartRequest) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ganeti import constants
 
+from ganeti_hv_kvm.hv_kvm import q35
+
 from .option import properties
 from .request import StartRequest
 
@@ -39,6 +41,24 @@ def pidfile(request: StartRequest) -> list[str]:
     return ["-pidfile", request.paths.pidfile]
 
 
+def root_ports(request: StartRequest) -> list[str]:
+    """The root ports of a q35, each for one disk or NIC, now or while the guest runs."""
+    if not request.is_q35:
+        return []
+    ports = (
+        properties(
+            "pcie-root-port",
+            ("id", q35.port_at(slot)),
+            ("bus", q35.BUS),
+            ("addr", hex(slot)),
+            ("chassis", slot),
+            ("port", slot),
+        )
+        for slot in (*q35.NIC_SLOTS, *q35.DISK_SLOTS)
+    )
+    return [word for port in ports for word in ("-device", port)]
+
+
 def daemon(request: StartRequest) -> list[str]:
     """-daemonize and the log of what QEMU has to say afterwards."""
     return ["-daemonize", "-D", request.paths.logfile]
@@ -64,17 +84,16 @@ def reboot(request: StartRequest) -> list[str]:
 def machine(request: StartRequest) -> list[str]:
     """-machine: type and accelerator, in the words that this QEMU has for them."""
     kvm_flag = request.hvp[constants.HV_KVM_FLAG]
-    model = request.hvp[constants.HV_KVM_MACHINE_VERSION] or request.facts.default_machine
     if request.facts.has_switch("-machine"):
         accel = ("accel", "kvm") if kvm_flag == constants.HT_KVM_ENABLED else None
         no_acpi = ("acpi", "off") if _acpi_by_machine(request) else None
-        return ["-machine", properties(model, no_acpi, accel)]
+        return ["-machine", properties(request.machine, no_acpi, accel)]
     switch = {
         constants.HT_KVM_ENABLED: "-enable-kvm",
         constants.HT_KVM_DISABLED: "-disable-kvm",
     }.get(kvm_flag)
     known = switch is not None and request.facts.has_switch(switch)
-    return ["-machine", model, *([switch] if known and switch else [])]
+    return ["-machine", request.machine, *([switch] if known and switch else [])]
 
 
 def paused(request: StartRequest) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from ganeti import constants
+from ganeti import constants, errors
+
+from ganeti_hv_kvm.hv_kvm.q35 import Function
 
 from .boot import has_scsi_cdrom
 from .option import properties, unix_server
@@ -25,10 +27,32 @@ def sound(request: StartRequest) -> list[str]:
     model = request.hvp[constants.HV_SOUNDHW]
     if not model:
         return []
+    output = "spice" if request.hvp[constants.HV_KVM_SPICE_BIND] else "none"
+    if request.is_q35:
+        return _sound_in_place(request, model, output)
     if request.facts.has_switch("-soundhw"):
         return ["-soundhw", model]
-    output = "spice" if request.hvp[constants.HV_KVM_SPICE_BIND] else "none"
     return ["-audio", properties(("driver", output), ("model", model), ("id", "soundhw"))]
+
+
+def _sound_in_place(request: StartRequest, model: str, output: str) -> list[str]:
+    """The sound card as a device, as -audio lets nobody choose its slot."""
+    backend = ("audiodev", "soundhw-dev")
+    card = [("id", "soundhw"), *request.fixed_place(Function.SOUND)]
+    devices = {
+        "ac97": [properties("AC97", *card, backend)],
+        "hda": [
+            properties("intel-hda", *card),
+            properties("hda-duplex", ("bus", "soundhw.0"), backend),
+        ],
+    }
+    if model not in devices:
+        raise errors.HypervisorError(
+            f"{constants.HV_SOUNDHW} is {model}, but a q35 machine can be given"
+            f" {' or '.join(devices)} alone"
+        )
+    found = [word for device in devices[model] for word in ("-device", device)]
+    return ["-audiodev", properties(output, ("id", backend[1])), *found]
 
 
 def scsi_controller(request: StartRequest) -> list[str]:
@@ -37,12 +61,14 @@ def scsi_controller(request: StartRequest) -> list[str]:
     if not disks and not has_scsi_cdrom(request):
         return []
     model = request.hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE]
-    return ["-device", properties(model, ("id", "scsi"))]
+    place = request.fixed_place(Function.SCSI_CONTROLLER)
+    return ["-device", properties(model, ("id", "scsi"), *place)]
 
 
-def balloon(_request: StartRequest) -> list[str]:
+def balloon(request: StartRequest) -> list[str]:
     """The balloon, by which Ganeti changes the memory of a running guest."""
-    return ["-device", "virtio-balloon"]
+    place = request.fixed_place(Function.BALLOON)
+    return ["-device", properties("virtio-balloon", *place)]
 
 
 def monitor(request: StartRequest) -> list[str]:
@@ -57,23 +83,36 @@ def serial(request: StartRequest) -> list[str]:
 
 
 def _usb_device(request: StartRequest, device: str) -> list[str]:
-    if request.facts.has_switch("-usbdevice"):
+    # -usbdevice would bring controllers of its own to a q35.
+    if request.facts.has_switch("-usbdevice") and not request.is_q35:
         return ["-usbdevice", device]
     return ["-device", _USB_DRIVERS.get(device, device)]
 
 
+def _listed_usb_devices(request: StartRequest) -> list[str]:
+    return [name for name in request.hvp[constants.HV_USB_DEVICES].split(",") if name]
+
+
 def usb(request: StartRequest) -> list[str]:
-    """USB and the pointer; with VNC a tablet, whose pointer does not drift."""
+    """USB and the pointer; with VNC a tablet, whose pointer does not drift.
+
+    A pc has its controller always, a q35 gets one with the first device.
+    """
     pointer = request.hvp[constants.HV_USB_MOUSE]
     if not pointer and request.hvp[constants.HV_VNC_BIND_ADDRESS]:
         pointer = constants.HT_MOUSE_TABLET
-    return ["-usb", *(_usb_device(request, pointer) if pointer else ())]
+    controller = ["-usb"]
+    if request.is_q35:
+        place = request.fixed_place(Function.USB_CONTROLLER)
+        wanted = pointer or _listed_usb_devices(request)
+        controller = ["-device", properties("qemu-xhci", ("id", "usb"), *place)] if wanted else []
+    return [*controller, *(_usb_device(request, pointer) if pointer else ())]
 
 
 def usb_devices(request: StartRequest) -> list[str]:
     """The administrator's list of USB devices."""
-    names = request.hvp[constants.HV_USB_DEVICES].split(",")
-    return [word for name in names if name for word in _usb_device(request, name)]
+    names = _listed_usb_devices(request)
+    return [word for name in names for word in _usb_device(request, name)]
 
 
 def guest_agent(request: StartRequest) -> list[str]:
@@ -83,8 +122,10 @@ def guest_agent(request: StartRequest) -> list[str]:
     path = request.paths.guest_agent
     logging.info("KVM: %s: guest agent socket %s", request.instance.name, path)
     channel = properties("socket", ("path", path), "server", "nowait", ("id", "qga0"))
+    place = request.fixed_place(Function.GUEST_AGENT)
+    controller = properties("virtio-serial", ("id", "qga0"), *place)
     port = properties("virtserialport", ("chardev", "qga0"), ("name", "org.qemu.guest_agent.0"))
-    return ["-chardev", channel, "-device", "virtio-serial,id=qga0", "-device", port]
+    return ["-chardev", channel, "-device", controller, "-device", port]
 
 
 def extra(request: StartRequest) -> list[str]:

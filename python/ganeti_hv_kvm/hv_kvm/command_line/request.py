@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ganeti import constants
+
+from ganeti_hv_kvm.hv_kvm import q35
 from ganeti_hv_kvm.hv_kvm.compat import DIALECT, Dialect
 from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
 
@@ -53,6 +56,20 @@ class StartRequest(NamedTuple):
         """The instance's hypervisor parameters."""
         hvparams: Hvparams = self.instance.hvparams
         return hvparams
+
+    @property
+    def machine(self) -> str:
+        """The machine type: the configured one, or what QEMU takes by itself."""
+        return str(self.hvp[constants.HV_KVM_MACHINE_VERSION] or self.facts.default_machine)
+
+    @property
+    def is_q35(self) -> bool:
+        """The machine is a q35, whose devices sit elsewhere."""
+        return q35.is_q35(self.machine)
+
+    def fixed_place(self, function: q35.Function) -> list[tuple[str, object]]:
+        """Properties of a device that is always there; on a pc QEMU finds a place by itself."""
+        return q35.fixed_place(function) if self.is_q35 else []
 
 
 class AttachedNic(NamedTuple):

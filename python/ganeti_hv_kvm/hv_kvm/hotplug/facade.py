@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ganeti import constants
 from ganeti.hypervisor import hv_base
 
-from ganeti_hv_kvm.hv_kvm import bus_manager, compat
+from ganeti_hv_kvm.hv_kvm import bus_manager, compat, q35
 from ganeti_hv_kvm.hv_kvm.bus_manager import BusAllocatorManager
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
 from . import operations, support
-from .guest import DISK, NIC, Guest, Hooks, NicFunction, plugs
+from .guest import Guest, Hooks, NicFunction, hvinfos
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm import launch
@@ -99,8 +100,17 @@ class HotplugMethods:
         operations.verify_device(self._RunningGuest(_instance), kvm_devid, should_exist)
 
     def _get_bus_manager(
-        self, hvp: Mapping[str, Any] | None = None, runtime: KVMRuntime | None = None
+        self,
+        hvp: Mapping[str, Any] | None = None,
+        runtime: KVMRuntime | None = None,
+        chipset: str | None = None,
     ) -> BusAllocatorManager:
-        found = (*plugs(DISK, runtime), *plugs(NIC, runtime)) if runtime else ()
-        taken = [plug.device.hvinfo for plug in found if plug.device.hvinfo]
-        return bus_manager.manager_for(hvp, taken)
+        """The buses of a guest; ``chipset``, "q35" or "i440fx", is known where nothing else is."""
+        if chipset:
+            root_ports = q35.is_q35(chipset)
+        elif runtime:
+            root_ports = q35.has_root_ports(runtime.kvm_cmd)
+        else:
+            root_ports = q35.is_q35((hvp or {}).get(constants.HV_KVM_MACHINE_VERSION))
+        taken = hvinfos(runtime) if runtime else []
+        return bus_manager.manager_for(hvp, taken, root_ports=root_ports)

@@ -141,6 +141,12 @@ def plugs(dev_type: str, runtime: KVMRuntime) -> list[Plug]:
     ]
 
 
+def hvinfos(runtime: KVMRuntime) -> list[dict[str, Any]]:
+    """Where the disks and NICs of a runtime sit."""
+    found = (*plugs(DISK, runtime), *plugs(NIC, runtime))
+    return [plug.device.hvinfo for plug in found if plug.device.hvinfo]
+
+
 def find(plug: Plug, runtime: KVMRuntime) -> Plug:
     """What the runtime knows of a device, found by its uuid; its number stays the given one.
 

@@ -13,12 +13,12 @@ from typing import Any
 from ganeti import errors
 
 from ganeti_hv_kvm.errors import QmpLostError, QmpTimeoutError
-from ganeti_hv_kvm.hv_kvm import devices
+from ganeti_hv_kvm.hv_kvm import bus_manager, q35
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.undo import Undo
 
 from . import disk, nic
-from .guest import DISK, NIC, Guest, Plug, entries, find, model_of, plugs
+from .guest import DISK, NIC, Guest, Plug, entries, find, hvinfos, model_of, plugs
 from .reconcile import finish
 from .reconcile import reconcile as _reconcile
 
@@ -91,14 +91,14 @@ def _clear_remains(guest: Guest, plug: Plug) -> None:
 
 
 def _place(guest: Guest, runtime: KVMRuntime, plug: Plug, model: str) -> dict[str, Any]:
-    """Find a place on the bus that is free by the runtime file and in QEMU."""
-    slots = devices.bus_slots(guest.hvp(runtime), runtime.data)
-    pci = slots[devices.PCI_BUS]
+    """Find a place that is free by the runtime file and in QEMU."""
+    taken = hvinfos(runtime)
     with guest.monitor() as qmp:
-        for found in qmp.execute_qmp("query-pci")[0]["devices"]:
-            if found["slot"] < len(pci):
-                pci[found["slot"]] = True
-    return devices.device_info(plug.dev_type, plug.devid, model, slots)
+        taken += bus_manager.places_in_qemu(qmp.execute_qmp("query-pci"))
+    manager = bus_manager.manager_for(
+        guest.hvp(runtime), taken, root_ports=q35.has_root_ports(runtime.kvm_cmd)
+    )
+    return bus_manager.place(manager, plug.dev_type, plug.devid, model)
 
 
 def remove(guest: Guest, dev_type: str, device: Any, seq: int) -> dict[str, Any]:

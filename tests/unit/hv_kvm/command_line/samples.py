@@ -7,7 +7,7 @@ from typing import Any
 
 from ganeti import constants, objects
 
-from ganeti_hv_kvm.hv_kvm import command_line, devices
+from ganeti_hv_kvm.hv_kvm import bus_manager, command_line
 from ganeti_hv_kvm.hv_kvm.compat import BLOCKDEV, DRIVE, Dialect
 from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
 from harness import paths
@@ -102,16 +102,16 @@ def whole(
 ) -> list[str]:
     """The whole command, as a launch puts it together."""
     qemu = facts or globals()["facts"]()
-    devices.place_all(made.hvparams, [found for found, _, _ in disks], made.nics)
-    stored = command_line.build(
-        start(
-            made,
-            facts=qemu,
-            dialect=dialect,
-            display=display or command_line.Display(),
-            startup_paused=startup_paused,
-        )
+    request = start(
+        made,
+        facts=qemu,
+        dialect=dialect,
+        display=display or command_line.Display(),
+        startup_paused=startup_paused,
     )
+    found = [disk for disk, _, _ in disks]
+    bus_manager.place_all(made.hvparams, found, made.nics, root_ports=request.is_q35)
+    stored = command_line.build(request)
     nics = [
         command_line.AttachedNic(
             nic,

@@ -111,6 +111,24 @@ def migration_target(dialect: Dialect) -> list[str]:
     return samples.whole(made, [samples.disk("drbd")], dialect, facts=facts, incoming=incoming)
 
 
+def q35(dialect: Dialect) -> list[str]:
+    made = samples.instance(
+        nics=2,
+        machine_version="pc-q35-7.2",
+        cdrom_image_path="/srv/install.iso",
+        cdrom2_image_path="/srv/drivers.iso",
+        scsi_controller_type="virtio-scsi-pci",
+        soundhw="hda",
+        spice_bind="192.0.2.1",
+        use_guest_agent=True,
+        usb_mouse="tablet",
+        usb_devices="keyboard,usb-ccid",
+        kvm_extra="-device virtio-rng-pci",
+    )
+    disks = [samples.disk("file"), samples.disk("drbd", seq=1)]
+    return samples.whole(made, disks, dialect, display=Display(spice="192.0.2.1"))
+
+
 MAKERS: list[Make] = [
     plain,
     kernel,
@@ -118,6 +136,7 @@ MAKERS: list[Make] = [
     desktop,
     storage_server,
     migration_target,
+    q35,
 ]
 
 

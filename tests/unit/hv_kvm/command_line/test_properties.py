@@ -137,3 +137,48 @@ def test_defaults_are_accepted_as_they_are() -> None:
     made.hvparams = dict(DEFAULTS)
 
     assert samples.whole(made, [samples.disk()], command_line.request.DIALECT)
+
+
+Q35_HVPARAMS = st.fixed_dictionaries({
+    constants.HV_KVM_MACHINE_VERSION: st.sampled_from(["q35", "pc-q35-7.2"]),
+    constants.HV_DISK_TYPE: st.sampled_from(["paravirtual", "scsi-hd"]),
+    constants.HV_NIC_TYPE: st.sampled_from(["paravirtual", "e1000", "rtl8139"]),
+    constants.HV_SOUNDHW: st.sampled_from(["", "ac97", "hda"]),
+    constants.HV_USB_MOUSE: st.sampled_from(["", "tablet"]),
+    constants.HV_USB_DEVICES: st.sampled_from(["", "keyboard,mouse"]),
+    constants.HV_USE_GUEST_AGENT: st.booleans(),
+    constants.HV_KVM_CDROM_DISK_TYPE: st.sampled_from(["", "ide", "scsi-cd"]),
+    constants.HV_CDROM_IMAGE_PATH: st.sampled_from(["", "/first.iso"]),
+    constants.HV_KVM_CDROM2_IMAGE_PATH: st.sampled_from(["", "/second.iso"]),
+    constants.HV_KVM_SPICE_BIND: st.sampled_from(["", "192.0.2.1"]),
+    constants.HV_KVM_SPICE_USE_VDAGENT: st.booleans(),
+})  # fmt: skip
+
+
+def _devices(argv: list[str]) -> list[dict[str, str]]:
+    """The properties of each -device, its driver as one of them."""
+    words = [word for switch, word in itertools.pairwise(argv) if switch == "-device"]
+    return [
+        dict(part.partition("=")[::2] for part in f"driver={word}".split(",")) for word in words
+    ]
+
+
+@given(Q35_HVPARAMS, st.integers(0, 8), st.integers(0, 16), DIALECT, QEMU)
+@settings(deadline=None)
+def test_every_device_of_a_q35_has_a_place_of_its_own(
+    hvparams: dict, nics: int, disks: int, dialect: Any, qemu: Any
+) -> None:
+    made = samples.instance(nics=nics, **hvparams)
+    screen = Display(spice=hvparams[constants.HV_KVM_SPICE_BIND] or None)
+    found = [samples.disk(seq=seq) for seq in range(disks)]
+    devices = _devices(samples.whole(made, found, dialect, display=screen, facts=qemu))
+
+    ports = {one["id"] for one in devices if one["driver"] == "pcie-root-port"}
+    on_pci = [one for one in devices if one.get("bus") in ports | {"pcie.0"}]
+    assert len({(one["bus"], one["addr"]) for one in on_pci}) == len(on_pci)
+    assert [one["driver"] for one in on_pci if one["addr"] == "0x2.0"] == ["virtio-balloon"]
+    buses = {one["bus"] for one in devices if "bus" in one}
+    assert buses - ports <= {"pcie.0", "scsi.0", "ide.0", "ide.1", "soundhw.0"}
+    assert not [one for one in devices if one.get("bus") == "pci.0"]
+    behind = sum(one["bus"] in ports for one in on_pci)
+    assert behind == nics + (disks if hvparams[constants.HV_DISK_TYPE] == "paravirtual" else 0)

@@ -70,7 +70,7 @@ def test_disk_of_qemu_without_devices() -> None:
     old = old_facts("-drive [file=file]\n   [,boot=on|off]\n")
     disk = samples.disk()
     made = instance()
-    samples.devices.place_all(made.hvparams, [disk[0]], [])
+    samples.bus_manager.place_all(made.hvparams, [disk[0]], [])
 
     given = completion(made, facts=old, disks=[disk], dialect=DRIVE)
     assert storage.disks(given, [])[:2] == ["-boot", "c"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ganeti import constants
 
-from ganeti_hv_kvm.hv_kvm import command_line, devices
+from ganeti_hv_kvm.hv_kvm import bus_manager, command_line, devices
 from ganeti_hv_kvm.hv_kvm.command_line import network, storage
 from ganeti_hv_kvm.hv_kvm.compat import BLOCKDEV
 from ganeti_hv_kvm.hv_kvm.kvm_utils import GetCacheSettings, TranslateBoolToOnOff
@@ -41,7 +41,7 @@ def as_text(arguments: dict[str, Any]) -> dict[str, str]:
 def test_disks(model: str, cache: str) -> None:
     made = samples.instance(disk_type=model, disk_cache=cache)
     disk, link, uri = samples.disk()
-    devices.place_all(made.hvparams, [disk], [])
+    bus_manager.place_all(made.hvparams, [disk], [])
     completion = samples.completion(made, disks=[(disk, link, uri)], dialect=BLOCKDEV)
     started = on_the_command_line(storage.disks(completion, ()), "-device")
 
@@ -56,7 +56,7 @@ def test_nics(model: str, queues: int, vhost: bool) -> None:
     parameters = {"nic_type": model, "virtio_net_queues": queues, "vhost_net": vhost}
     made = samples.instance(nics=1, **parameters)
     (nic,) = made.nics
-    devices.place_all(made.hvparams, [], made.nics)
+    bus_manager.place_all(made.hvparams, [], made.nics)
     features, _, _ = command_line.device_features(made.hvparams, samples.facts())
     _, count = features["mq"]
     taps = range(10, 10 + count)
