@@ -112,22 +112,19 @@ pub(crate) fn query_fleet(
         .map(|command| question(&command?))
         .collect::<PyResult<Vec<_>>>()?;
     let size = max_message_size.unwrap_or(DEFAULT_LIMIT);
-    let answers = match pids.filter(|pids| pids.is_callable()) {
-        Some(find) => {
-            let finder = Finder::new(find, paths.len());
-            let guests = guests(paths, None)?;
-            let answers = without_gil(py, limit, |wait| {
-                fleet::query_and_find(&guests, &questions, size, wait, || finder.find())
-            });
-            finder.raised()?;
-            answers?
-        }
-        None => {
-            let guests = guests(paths, pids.map(|pids| pids.extract()).transpose()?)?;
-            without_gil(py, limit, |wait| {
-                fleet::query(&guests, &questions, size, wait)
-            })?
-        }
+    let answers = if let Some(find) = pids.filter(|pids| pids.is_callable()) {
+        let finder = Finder::new(find, paths.len());
+        let guests = guests(paths, None)?;
+        let answers = without_gil(py, limit, |wait| {
+            fleet::query_and_find(&guests, &questions, size, wait, || finder.find())
+        });
+        finder.raised()?;
+        answers?
+    } else {
+        let guests = guests(paths, pids.map(PyAnyMethods::extract).transpose()?)?;
+        without_gil(py, limit, |wait| {
+            fleet::query(&guests, &questions, size, wait)
+        })?
     };
     answers
         .into_iter()
