@@ -17,13 +17,13 @@ _ANSWER = 60.0  # seconds; far more than any deadline, far less than for ever
 
 
 @pytest.fixture
-def stopped(guest):
+def stopped(guest, n1):
     """The guest's QEMU answers nobody meanwhile."""
-    pid, node = guest.pid, guest.node
-    node.signal(pid, signal.SIGSTOP)
+    pid = guest.pid
+    n1.signal(pid, signal.SIGSTOP)
     yield guest
     with contextlib.suppress(ProcessLookupError):
-        node.signal(pid, signal.SIGCONT)
+        n1.signal(pid, signal.SIGCONT)
 
 
 @pytest.fixture
@@ -62,6 +62,11 @@ def kill_on(guest, node):
     node.signal(node.qemu(guest.name), signal.SIGKILL)
 
 
+def refused(said):
+    """What gnt-instance printed says that the running guest was not changed."""
+    return any(part in said for part in ("Could not hotplug", "not supported", "Failure"))
+
+
 def clean_up_migration(guest):
     guest.gnt("migrate", "--force", "--cleanup", check=False)
 
@@ -87,7 +92,7 @@ def test_stopped_shutdown(stopped, figure, n1):
     figure(f"{time.monotonic() - begin:.1f} s with a time-out of 10 s")
     assert stopped.qemus() == []
     assert stopped.field("status") == "ADMIN_down"
-    assert n1.traces(stopped.name) == []
+    n1.expect_no_traces(stopped.name)
 
 
 def test_stopped_hot_add(stopped, n1):
@@ -97,7 +102,7 @@ def test_stopped_hot_add(stopped, n1):
     said = stopped.hot_modify("--net=add:mac=aa:00:00:10:20:60", check=False)
     assert time.monotonic() - begin < _ANSWER
     n1.signal(stopped.pid, signal.SIGCONT)
-    assert "ould not" in said or "ailure" in said, said
+    assert refused(said), said
     assert n1.taps() == taps
     assert len(stopped.sees().nics) == 1
     stopped.gnt("reboot", "--type=hard", "--shutdown-timeout=60")
@@ -144,7 +149,7 @@ def test_source_killed_in_migration(slow, n1, n2):
     slow.gnt("start", check=False)
     slow.wait_for_boot()
     assert slow.qemus() == ["n1"]
-    assert n2.traces(slow.name) == []
+    n2.expect_no_traces(slow.name)
 
 
 @pytest.mark.core
@@ -164,7 +169,7 @@ def test_target_killed_in_migration(slow, n1, n2):
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert slow.run_state(n1) == "running"
     assert slow.qemus() == ["n1"]
-    assert n2.traces(slow.name) == []
+    n2.expect_no_traces(slow.name)
 
 
 # A node daemon that dies
@@ -194,7 +199,7 @@ def test_daemon_killed_in_migration(slow, n1, n2, which):
     node = n1 if which == "source" else n2
     node.kill_node_daemon()
     node.daemon("start")
-    with contextlib.suppress(RuntimeError, OSError):
+    with contextlib.suppress(RuntimeError, OSError):  # it may have moved, or been ended
         slow.qemu(n1, "migrate-set-parameters", **{"max-bandwidth": 1 << 30})
     running.wait()
     clean_up_migration(slow)
@@ -217,10 +222,10 @@ def test_target_refuses(guest, n1, n2):
     try:
         migrants.wait_until(lambda: f":{MIGRATION_PORT} " in n2.run("ss", "-ltn").stdout, 30, "it")
         said = guest.migrate(n2, check=False)
-        assert "ailure" in said, said
+        assert refused(said), said
         assert guest.run_state(n1) == "running"
         assert guest.qemus() == ["n1"]
-        assert n2.traces(guest.name) == []
+        n2.expect_no_traces(guest.name)
         assert n2.taps() == []
     finally:
         for pid in n2.processes("create_server"):
@@ -246,7 +251,7 @@ def full_disk(guest, n1):
 def test_full_disk_start(full_disk, n1):
     """no room for the runtime file: start fails and leaves nothing; then it works."""
     said = full_disk.gnt("start", check=False)
-    assert "ailure" in said, said
+    assert refused(said), said
     assert full_disk.qemus() == []
     assert n1.taps() == []
     assert [trace for trace in n1.traces(full_disk.name) if trace != "full"] == []
@@ -256,22 +261,26 @@ def test_full_disk_start(full_disk, n1):
 
 
 def test_full_disk_hot_plug(guest, n1):
-    """no room for the runtime file: a hot-add is undone, or kept and known; then it works."""
+    """no room for the runtime file: a hot-add is undone; then it works."""
     runtime = n1.path(f"{_CONF}/{guest.name}.runtime")
     old = runtime.read_bytes()
     n1.shell(
         f"cp {_CONF}/{guest.name}.runtime /tmp/kept; mount -t tmpfs -o size=16k tmpfs {_CONF};"
         f" cp /tmp/kept {_CONF}/{guest.name}.runtime; cat /dev/zero >{_CONF}/full || true"
     )
-    said = guest.hot_modify("--net=add:mac=aa:00:00:10:20:62", check=False)
-    now = n1.path(f"{_CONF}/{guest.name}.runtime").read_bytes()
-    nics, taps = guest.sees().nics, n1.taps()
-    n1.shell(f"umount {_CONF}")
-    assert "ould not" in said or "ailure" in said, said
+    try:
+        said = guest.hot_modify("--net=add:mac=aa:00:00:10:20:62", check=False)
+        now = runtime.read_bytes()
+        nics, taps = guest.sees().nics, n1.taps()
+    finally:
+        n1.shell(f"umount {_CONF}")
+    assert refused(said), said
     assert now == old
-    assert len(nics) == 1
-    assert len(taps) == 1
+    assert len(nics) == 1, f"the guest has {len(nics)} NICs"
+    assert len(taps) == 1, f"there are {taps}"
     forget_nics(guest)
+    guest.hot_modify("--net=add:mac=aa:00:00:10:20:62")
+    guest.sees(lambda seen: len(seen.nics) == 2)
 
 
 # Two operators at once
@@ -287,4 +296,4 @@ def test_remove_while_others(cluster, guest: Instance, n1):
     assert cluster.gnt("gnt-instance", "list", "--no-headers", "-o", "name").split() == [guest.name]
     assert reboot.wait()[0] == 0
     guest.wait_for_boot()
-    assert n1.traces(other.name) == []
+    n1.expect_no_traces(other.name)

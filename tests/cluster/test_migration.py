@@ -33,9 +33,11 @@ def migrate(guest: Instance, source: Node, target: Node, *options: str) -> float
         with guest.ticks(target) as after:
             status, output = running.wait()
             assert status == 0, output
-            migrants.wait_until(lambda: len(after.seen) >= 20, 60, "ticks on the target")
+            migrants.wait_until(
+                lambda: len(after.seen) >= 20, 20, "the guest to go on on the target"
+            )
     numbers = [number for _, number in [*before.seen, *after.seen]]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "a tick was lost"
     assert guest.qemus() == [target.short_name]
     assert guest.run_state(target) == "running"
     return migrants.stood_still(before, after)

@@ -94,4 +94,4 @@ def test_enable_with_guest_running(guest, n1):
     guest.sees(lambda seen: len(seen.nics) == 1)
     assert guest.pid == pid
     guest.gnt("shutdown", "--timeout=60")
-    assert n1.traces(guest.name) == []
+    n1.expect_no_traces(guest.name)

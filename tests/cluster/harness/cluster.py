@@ -21,6 +21,7 @@ NAME = "cluster.example.com"
 ADDRESS = "192.0.2.100"
 BANDWIDTH = 1000  # MiB a second
 MIGRATION_PORT = 8102
+COMMAND_TIMEOUT = 120.0  # seconds; those of ours take a few
 STORAGE = "/srv/ganeti/file-storage"
 SHARED_STORAGE = "/srv/ganeti/shared-file-storage"
 AREA = paths.WORK / "cluster/area"
@@ -34,15 +35,20 @@ class Running:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def wait(self, timeout: float = 300.0) -> tuple[int, str]:
+    def wait(self, timeout: float = COMMAND_TIMEOUT) -> tuple[int, str]:
         """Its exit status and what it printed."""
         try:
             output, _ = self._process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            output, _ = self._process.communicate()
-            raise TimeoutError(f"still running after {timeout:g} s: {output}") from None
+            command = " ".join(map(str, self._process.args[8:]))  # type: ignore[index]
+            raise TimeoutError(f"{command}: no end within {timeout:g} s") from None
+        finally:
+            self.end()
         return self._process.returncode, output
+
+    def end(self) -> None:
+        """If it still runs, it is killed."""
+        namespaces.end_command(self._process)
 
 
 class Cluster:
@@ -117,7 +123,7 @@ class Cluster:
         self.gnt("gnt-node", "add", "--no-ssh-key-check", self.other.name)
         self.is_initialized = True
 
-    def gnt(self, *argv: str, timeout: float = 300.0, check: bool = True) -> str:
+    def gnt(self, *argv: str, timeout: float = COMMAND_TIMEOUT, check: bool = True) -> str:
         """Run one of Ganeti's commands on the master; what it prints, on either output."""
         result = self.master.run(*argv, timeout=timeout, check=check)
         return result.stdout + result.stderr

@@ -17,7 +17,7 @@ from .cluster import Cluster
 from .namespaces import CommandFailed
 from .node import Node
 
-BOOT_TIMEOUT = 120.0
+BOOT_TIMEOUT = 60.0
 SEEN_TIMEOUT = 30.0
 MEMORY = 160  # MiB; Ganeti's policy wants at least 128
 LESS_MEMORY = 128
@@ -47,10 +47,9 @@ class Instance:
 
     # Ganeti's commands
 
-    def gnt(self, command: str, *options: str, timeout: float = 300.0, check: bool = True) -> str:
+    def gnt(self, command: str, *options: str, check: bool = True) -> str:
         """`gnt-instance COMMAND OPTIONS NAME`; what it prints."""
-        arguments = ("gnt-instance", command, *options, self.name)
-        return self.cluster.gnt(*arguments, timeout=timeout, check=check)
+        return self.cluster.gnt("gnt-instance", command, *options, self.name, check=check)
 
     def add(
         self, node: Node, *options: str, template: str = "sharedfile", parameters: str = ""
@@ -105,11 +104,18 @@ class Instance:
         return next(node for node in self.cluster.nodes if node.name == primary)
 
     @property
+    def place(self) -> Node:
+        """The node with its QEMU, found without Ganeti; if there are none or two, its primary."""
+        nodes = [node for node in self.cluster.nodes if node.qemu(self.name)]
+        return nodes[0] if len(nodes) == 1 else self.node
+
+    @property
     def pid(self) -> int:
         """The process id (inside its node) of its QEMU."""
-        pid = self.node.qemu(self.name)
+        node = self.place
+        pid = node.qemu(self.name)
         if pid is None:
-            raise LookupError(f"{self.name} has no QEMU on {self.node.name}")
+            raise LookupError(f"{self.name} has no QEMU on {node.name}")
         return pid
 
     def qemus(self) -> list[str]:
@@ -119,7 +125,7 @@ class Instance:
     def run_state(self, node: Node | None = None) -> str:
         """What QEMU itself says, on a monitor that no module uses."""
         try:
-            return str(self.qemu(node or self.node, "query-status")["status"])
+            return str(self.qemu(node or self.place, "query-status")["status"])
         except OSError:
             return "gone"
 
@@ -139,13 +145,13 @@ class Instance:
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Signal its QEMU behind Ganeti's back."""
-        self.node.signal(self.pid, number)
+        self.place.signal(self.pid, number)
 
     # What the guest says
 
     @contextlib.contextmanager
     def console(self, node: Node | None = None) -> Iterator[SerialConsole]:
-        with SerialConsole((node or self.node).socket(self.name, "serial")) as console:
+        with SerialConsole((node or self.place).socket(self.name, "serial")) as console:
             yield console
 
     def sees(
@@ -199,15 +205,22 @@ class Instance:
             if status == "running" and self.run_state(here) == "running" and node in (None, here):
                 self.sees(timeout=10, node=here)
                 return
+        self.ensure_down(node or self.node)
+        self.gnt("start", check=False)
+        self.wait_for_boot()
+
+    def ensure_down(self, node: Node) -> None:
+        """Whatever happened: it does not run afterwards, and its primary node is the given one."""
+        status, primary = self.field("status,pnode").split()
+        if status == "ADMIN_down" and primary == node.name and not self.qemus():
+            return
         self.cluster.recover()
         for one in self.cluster.nodes:
             for pid in one.processes(rf"qemu-system\S* .*-name {re.escape(self.name)}[ ,]"):
                 one.signal(pid, signal.SIGKILL)
         self.gnt("shutdown", "--timeout=0", "--force", check=False)
-        if node not in (None, self.node):
+        if self.node is not node:
             self.gnt("failover", "--force", f"--target-node={node.name}", check=False)
-        self.gnt("start", check=False)
-        self.wait_for_boot()
 
 
 def _parse(line: str) -> Seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -76,27 +77,28 @@ class Namespaces:
         self, *argv: str, timeout: float = 120.0, check: bool = True, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside, in a clean environment; both its outputs are captured."""
-        result = subprocess.run(
-            self.command(*argv),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            env=_ENVIRONMENT,
-            cwd="/",
-        )
+        process = self._open(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            output, errors = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{' '.join(argv)}: no end within {timeout:g} s") from None
+        finally:
+            end_command(process)
+        result = subprocess.CompletedProcess(argv, process.returncode, output, errors)
         if check and result.returncode:
             raise CommandFailed(argv, result)
         return result
 
     def start(self, *argv: str) -> subprocess.Popen[str]:
         """Begin a command inside; both its outputs come as one."""
+        return self._open(argv, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+
+    def _open(self, argv: Sequence[str], stdin: int, stderr: int) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command(*argv),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
             errors="replace",
             env=_ENVIRONMENT,
@@ -111,6 +113,20 @@ class Namespaces:
         with_child.wait()
         if with_child.stderr:
             with_child.stderr.close()
+
+
+def end_command(process: subprocess.Popen[str]) -> None:
+    """End a command that runs inside: nsenter's child, which would outlive nsenter."""
+    if process.poll() is None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        with contextlib.suppress(OSError):
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+        process.kill()
+        process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe:
+            pipe.close()
 
 
 class CommandFailed(Exception):

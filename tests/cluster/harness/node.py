@@ -35,11 +35,11 @@ class Node:
     # Commands and files
 
     def run(
-        self, *argv: str, timeout: float = 240.0, check: bool = True, stdin: str = ""
+        self, *argv: str, timeout: float = 120.0, check: bool = True, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         return self.namespaces.run(*argv, timeout=timeout, check=check, stdin=stdin)
 
-    def shell(self, script: str, *, timeout: float = 240.0, check: bool = True) -> str:
+    def shell(self, script: str, *, timeout: float = 120.0, check: bool = True) -> str:
         """What a script prints."""
         return self.run("bash", "-euc", script, timeout=timeout, check=check).stdout
 
@@ -163,6 +163,11 @@ class Node:
             inside = f"{Path(folder).relative_to(run_folder)}"
             found += [f"{inside}/{name}" for name in folders + files if name.startswith(instance)]
         return found
+
+    def expect_no_traces(self, instance: str) -> None:
+        """AssertionError if anything of an instance is here."""
+        found = self.traces(instance)
+        assert not found, f"left on {self.short_name}: {', '.join(found)}"
 
     def taps(self) -> list[str]:
         """The TAP devices of this node."""

@@ -50,12 +50,12 @@ def table(row: Row) -> list[str]:
 def _overview(rows: Sequence[Row]) -> list[str]:
     lines = ["", "Steps that work, and seconds for all:", "", "| | original | ours |", "|--|--|--|"]
     for row in rows:
-        cells = [_summary(row.records.get(module, [])) for module in MODULES]
+        cells = [summary(row.records.get(module, [])) for module in MODULES]
         lines.append(f"| {row.title} | {' | '.join(cells)} |")
     return lines
 
 
-def _summary(steps: Sequence[dict[str, Any]]) -> str:
+def summary(steps: Sequence[dict[str, Any]]) -> str:
     if not steps:
         return "not run"
     steps = [step for step in steps if step["group"] in _GROUPS]
