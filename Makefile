@@ -21,10 +21,10 @@ PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi')
 # Network, mount and process namespaces of its own: no test sees or changes the machine's.
 PYTEST = $(SANDBOX) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@
 STAGES := lint-rust lint-python test-rust build wheel
-TOGETHER := test-system-3.0 test-system-3.1 test-cluster test-faults test-contract test-native test-unit
+TOGETHER := test-system-3.0 test-system-3.1 test-cluster test-system-dev test-faults test-contract test-native test-unit
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
-  test-unit test-contract test-faults test-system test-system-3.0 test-system-3.1 cluster-up cluster-shell cluster-down \
+  test-unit test-contract test-faults test-system test-system-3.0 test-system-3.1 test-system-dev cluster-up cluster-shell cluster-down \
   test-cluster test-cluster-matrix format audit clean
 
 help: ## What there is
@@ -86,7 +86,7 @@ test-contract: build ## Ganeti's own suites, and comparisons with the original
 test-faults: build ## What the originals get wrong, and that ours does not
 	$(PYTEST).xml tests/system/test_faults.py
 
-test-system: test-system-3.0 test-system-3.1 ## Real QEMU, TAPs, processes, under both Ganetis
+test-system: test-system-3.0 test-system-3.1 test-system-dev ## Real QEMU, TAPs, processes, under each Ganeti
 
 # What chooses its Ganeti itself runs once.
 test-system-3.0: build wheel
@@ -94,6 +94,9 @@ test-system-3.0: build wheel
 test-system-3.1: build
 	GANETI_UNDER_TEST=3.1 $(PYTEST).xml tests/system --ignore=tests/system/test_faults.py \
 	  --ignore=tests/system/activation --ignore=tests/system/test_without_ganeti.py
+# What upstream's development version alone asks for, and hot-plug with its scripts and places.
+test-system-dev: build
+	GANETI_UNDER_TEST=dev $(PYTEST).xml tests/system/development tests/system/hotplug/test_devices.py
 
 # A real two-node Ganeti in namespaces; CLUSTER_ROW and CLUSTER_MODULES choose what it is made of.
 CLUSTER = PYTHONPATH=tests $(PYTHON) -m cluster.harness

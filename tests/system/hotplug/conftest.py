@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import instance, leftovers
-from system.hotplug.running import NAME, Running
+from system.hotplug.running import NAME, QEMU, Running
 
 #: Short, for tests in which nobody answers; far above what an answer takes.
 QMP_TIMEOUT = "1"
@@ -36,6 +36,7 @@ def make_running(bridge: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         started.clear()
         folder = tmp_path_factory.mktemp("disks")
         disks = [instance.disk(folder)]
+        parameters = {"kvm_path": str(QEMU), **parameters}
         made = instance.instance(NAME, nics=[instance.nic()], disks=disks, **parameters)
         running = Running(hypervisor, made, folder, disks)
         running.start(paused=paused)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ganeti_hv_kvm import _native
-from harness import guest, instance, leftovers
+from harness import guest, instance, leftovers, paths
 from harness.console import SerialConsole
 
 NAME = "web1.example.com"
@@ -17,6 +17,12 @@ BOOT_TIMEOUT = 90.0
 SEEN_TIMEOUT = 20.0
 
 DISK, NIC = "disk", "nic"
+
+# Each Ganeti with the QEMU of its own Debian: all tests run once on either. What every site does
+# is tested on Ganeti 3.1 with the older QEMU, too.
+_GENERATION = os.environ.get("GANETI_UNDER_TEST", "3.0")
+QEMU = paths.QEMU if _GENERATION == "3.0" else paths.QEMU_10
+EACH_QEMU = [QEMU, paths.QEMU] if _GENERATION == "3.1" else [QEMU]
 
 
 @dataclass

@@ -8,10 +8,15 @@ import pytest
 from ganeti import backend, constants, errors
 
 from harness import instance
-from system.hotplug.running import DISK, NAME, NIC
+from system.hotplug.running import DISK, EACH_QEMU, NAME, NIC, Running
 
 _MIB = 1 << 20
 _NEW_MAC = "aa:00:00:99:99:99"
+
+
+@pytest.fixture(scope="module", params=EACH_QEMU, ids=lambda path: path.parent.name)
+def guest_of_file(make_running, request) -> Running:
+    return make_running(kvm_path=str(request.param))
 
 
 def runtime_of(running):

@@ -171,15 +171,15 @@ def floppy(request: StartRequest) -> list[str]:
     if not image:
         return []
     boots = boots_from(request.hvp, constants.HT_BO_FLOPPY)
-    index = boot_index(request.dialect, boots)
-    first = ["-boot", "a"] if boots and not index else []
+    # In each dialect: QEMU's floppy has no bootindex, as its controller is what starts from it.
+    first = ["-boot", "a"] if boots else []
     if request.dialect.blockdev:
         file = {"driver": "file", "filename": image}
         block = {"driver": "raw", "node-name": _FLOPPY, "file": file}
         return [
             *first,
             *("-blockdev", DictToQemuStringNotation(block)),
-            *("-device", properties("floppy", ("drive", _FLOPPY), index)),
+            *("-device", properties("floppy", ("drive", _FLOPPY))),
         ]
     drive = properties(
         ("file", image),

@@ -47,7 +47,6 @@ def test_the_others_do_not_name_threads(dialect):
     [
         ("disk", {}, [("virtio-blk-pci,id=disk-d0", 1)]),
         ("cdrom", {"cdrom_image_path": "/a.iso"}, [("virtio-blk-pci,drive=cdrom1", 1)]),
-        ("floppy", {"floppy_image_path": "/a.img"}, [("floppy", 1)]),
         ("network", {}, [("rtl8139,id=nic-00", 1), ("rtl8139,id=nic-01", 2)]),
     ],
 )  # fmt: skip
@@ -59,3 +58,9 @@ def test_the_device_says_that_it_boots(order, parameters, devices):
     for word, (start, index) in zip(sorted(indexed), devices, strict=True):
         assert word.startswith(start)
         assert word.endswith(f",bootindex={index}")
+
+
+def test_a_floppy_boots_by_its_letter():
+    gone, new = difference(boot_order="floppy", floppy_image_path="/a.img")
+    assert gone == [samples.NAME]
+    assert [word for word in new if "bootindex" in word] == []
