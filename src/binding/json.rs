@@ -1,7 +1,9 @@
 //! JSON text to Python objects and back.
 
-mod names;
+mod keys;
 mod reader;
+mod scan;
+mod values;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

@@ -4,11 +4,11 @@
 //! would have to be looked at once more. This reader meets it as words that tell it from others.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString};
+use pyo3::types::{PyBool, PyFloat, PyList, PyString};
 
-use std::sync::MutexGuard;
-
-use super::names::{self, Name, Names};
+use super::keys::{Id, Keys, LONG, Place};
+use super::scan;
+use super::values::Values;
 use crate::qmp::message::MAX_DEPTH;
 
 /// Why a text was not read.
@@ -22,289 +22,302 @@ pub(super) enum Stop {
     Python(Box<PyErr>),
 }
 
-impl From<PyErr> for Stop {
-    fn from(error: PyErr) -> Self {
-        Self::Python(Box::new(error))
-    }
-}
-
-type Read<T> = Result<T, Stop>;
-
 /// Reads a whole text.
-pub(super) fn read<'py>(py: Python<'py>, text: &str) -> Read<Bound<'py, PyAny>> {
-    let mut reader = Reader {
-        py,
-        text,
-        at: 0,
-        depth: 0,
-        keys: names::keys(),
-        values: names::values(text.len()),
-        items: Vec::new(),
-    };
-    let value = reader.value()?;
-    match reader.peek() {
-        None => Ok(value),
-        Some(_) => Err(Stop::NotMine),
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Role {
-    Key,
-    Value,
+pub(super) fn read<'py>(py: Python<'py>, text: &str) -> Result<Bound<'py, PyAny>, Stop> {
+    Keys::lend(|known| {
+        let mut reader = Reader {
+            py,
+            rest: text.as_bytes(),
+            depth: 0,
+            known,
+            values: Values::new(text.len()),
+            items: Vec::with_capacity(ROOM),
+            keys: Vec::with_capacity(ROOM),
+            long_keys: Vec::new(),
+            stop: Stop::NotMine,
+        };
+        let value = reader.value(0);
+        match (value, reader.peek()) {
+            (Some(value), None) => Ok(value),
+            _ => Err(reader.stop),
+        }
+    })
 }
 
 struct Reader<'a, 'py> {
     py: Python<'py>,
-    text: &'a str,
-    at: usize,
+    rest: &'a [u8],
     depth: usize,
-    keys: Option<MutexGuard<'static, Names>>,
-    values: Option<Names>,
-    /// The items of the lists that are being read, the innermost's last.
+    known: &'a mut Keys,
+    values: Values,
+    /// The values in the lists and objects that are being read, the innermost's last.
     items: Vec<Bound<'py, PyAny>>,
+    /// The keys of the objects that are being read.
+    keys: Vec<Id>,
+    /// Those among them that are too long to be known.
+    long_keys: Vec<Bound<'py, PyString>>,
+    /// Says why, when something gave None.
+    stop: Stop,
 }
 
-impl<'a, 'py> Reader<'a, 'py> {
-    fn rest(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
+impl<'py> Reader<'_, 'py> {
     /// The next byte that is no white space; it stays.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
-        loop {
-            let byte = *self.text.as_bytes().get(self.at)?;
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(byte);
+        // as QEMU writes it: nothing, or one blank
+        match *self.rest {
+            [byte, ..] if byte > b' ' => Some(byte),
+            [b' ', byte, ..] if byte > b' ' => {
+                self.skip();
+                Some(byte)
             }
-            self.at += 1;
+            _ => self.peek_far(),
         }
     }
 
+    #[cold]
+    fn peek_far(&mut self) -> Option<u8> {
+        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        self.rest.first().copied()
+    }
+
+    /// Leaves a byte out.
+    #[inline]
+    fn skip(&mut self) {
+        self.rest = self.rest.get(1..).unwrap_or_default();
+    }
+
+    /// The next byte that is no white space.
+    #[inline]
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
-        self.at += 1;
+        self.skip();
         Some(byte)
     }
 
-    fn value(&mut self) -> Read<Bound<'py, PyAny>> {
-        match self.peek() {
-            Some(b'"') => Ok(self.string(Role::Value)?.into_any()),
-            Some(b'{') => self.deeper(Self::object),
-            Some(b'[') => self.deeper(Self::list),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.word("true", |py| PyBool::new(py, true).to_owned().into_any()),
-            Some(b'f') => self.word("false", |py| PyBool::new(py, false).to_owned().into_any()),
-            Some(b'n') => self.word("null", |py| py.None().into_bound(py)),
-            _ => Err(Stop::NotMine),
+    /// What was made, unless it could not be.
+    #[inline]
+    fn made<T>(&mut self, result: PyResult<T>) -> Option<T> {
+        match result {
+            Ok(made) => Some(made),
+            Err(error) => {
+                self.failed(error);
+                None
+            }
         }
     }
 
-    fn word<T>(&mut self, word: &str, make: impl FnOnce(Python<'py>) -> T) -> Read<T> {
-        if !self.rest().starts_with(word.as_bytes()) {
-            return Err(Stop::NotMine);
-        }
-        self.at += word.len();
-        Ok(make(self.py))
+    #[cold]
+    fn failed(&mut self, error: PyErr) {
+        self.stop = Stop::Python(Box::new(error));
     }
 
-    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
+    #[inline]
+    fn value(&mut self, of: Id) -> Option<Bound<'py, PyAny>> {
+        match self.peek()? {
+            b'"' => self.string(),
+            b'{' => self.object(of),
+            b'[' => self.list(of),
+            b'-' | b'0'..=b'9' => self.number(),
+            b't' => self.word(b"true", |py| PyBool::new(py, true).to_owned().into_any()),
+            b'f' => self.word(b"false", |py| PyBool::new(py, false).to_owned().into_any()),
+            b'n' => self.word(b"null", |py| py.None().into_bound(py)),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn word<T>(&mut self, word: &[u8], make: impl FnOnce(Python<'py>) -> T) -> Option<T> {
+        self.rest = self.rest.strip_prefix(word)?;
+        Some(make(self.py))
+    }
+
+    /// Goes into a list or an object.
+    #[inline]
+    fn enter(&mut self) -> Option<()> {
         if self.depth == MAX_DEPTH {
-            return Err(Stop::TooDeep);
+            self.stop = Stop::TooDeep;
+            return None;
         }
         self.depth += 1;
-        self.at += 1;
-        let value = read(self)?;
+        self.skip();
+        Some(())
+    }
+
+    fn object(&mut self, of: Id) -> Option<Bound<'py, PyAny>> {
+        self.enter()?;
+        let (first_key, first_item) = (self.keys.len(), self.items.len());
+        let first_long = self.long_keys.len();
+        if self.peek()? == b'}' {
+            self.skip();
+        } else {
+            let mut place = Place::FirstIn(of);
+            loop {
+                let key = self.key(place)?;
+                self.keys.push(key);
+                place = Place::Behind(key);
+                if self.next()? != b':' {
+                    return None;
+                }
+                let value = self.value(key)?;
+                self.items.push(value);
+                match self.next()? {
+                    b',' => {}
+                    b'}' => break,
+                    _ => return None,
+                }
+            }
+        }
         self.depth -= 1;
-        Ok(value)
+        let keys = self.keys.get(first_key..).unwrap_or_default();
+        let values = self.items.drain(first_item..);
+        let made = self.known.object(self.py, keys, &self.long_keys, values);
+        self.keys.truncate(first_key);
+        self.long_keys.truncate(first_long);
+        Some(self.made(made)?.into_any())
     }
 
-    fn object(&mut self) -> Read<Bound<'py, PyAny>> {
-        let dict = PyDict::new(self.py);
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(dict.into_any());
-        }
-        loop {
-            if self.peek() != Some(b'"') {
-                return Err(Stop::NotMine);
-            }
-            let key = self.string(Role::Key)?;
-            if self.next() != Some(b':') {
-                return Err(Stop::NotMine);
-            }
-            let value = self.value()?;
-            dict.set_item(key, value)?;
-            match self.next() {
-                Some(b',') => {}
-                Some(b'}') => return Ok(dict.into_any()),
-                _ => return Err(Stop::NotMine),
+    fn list(&mut self, of: Id) -> Option<Bound<'py, PyAny>> {
+        self.enter()?;
+        let first = self.items.len();
+        if self.peek()? == b']' {
+            self.skip();
+        } else {
+            loop {
+                let item = self.value(of)?;
+                self.items.push(item);
+                match self.next()? {
+                    b',' => {}
+                    b']' => break,
+                    _ => return None,
+                }
             }
         }
+        self.depth -= 1;
+        let made = PyList::new(self.py, self.items.drain(first..));
+        Some(self.made(made)?.into_any())
     }
 
-    fn list(&mut self) -> Read<Bound<'py, PyAny>> {
-        let start = self.items.len();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(PyList::empty(self.py).into_any());
+    #[inline]
+    fn key(&mut self, place: Place) -> Option<Id> {
+        if self.peek()? != b'"' {
+            return None;
         }
-        loop {
-            let item = self.value()?;
-            self.items.push(item);
-            match self.next() {
-                Some(b',') => {}
-                Some(b']') => break,
-                _ => return Err(Stop::NotMine),
-            }
+        let bytes = self.rest.get(1..)?;
+        if let Some((id, length)) = self.known.guess(place, bytes) {
+            self.rest = bytes.get(length..)?;
+            return Some(id);
         }
-        Ok(PyList::new(self.py, self.items.drain(start..))?.into_any())
+        self.other_key(place)
+    }
+
+    #[inline(never)]
+    fn other_key(&mut self, place: Place) -> Option<Id> {
+        let bytes = self.rest.get(1..)?;
+        let found = self.known.find(self.py, place, bytes);
+        if let Some((id, length)) = self.made(found)? {
+            self.rest = bytes.get(length..)?;
+            return Some(id);
+        }
+        let key = self.long_string()?;
+        let id = LONG.checked_add(Id::try_from(self.long_keys.len()).ok()?)?;
+        self.long_keys.push(key);
+        Some(id)
     }
 
     /// The string whose quotation mark comes next.
-    fn string(&mut self, role: Role) -> Read<Bound<'py, PyString>> {
-        self.at += 1;
-        let bytes = self.rest();
-        if let Some((name, length)) = short(bytes)
-            && bytes.get(length) == Some(&b'"')
-        {
-            let text = self.part(length)?;
-            self.at += length + 1;
-            let names = match role {
-                Role::Key => self.keys.as_deref_mut(),
-                Role::Value => self.values.as_mut(),
-            };
-            return Ok(match names {
-                Some(names) => names.get(self.py, name, text),
-                None => PyString::new(self.py, text),
-            });
-        }
-        let length = plain(bytes);
+    #[inline]
+    fn string(&mut self) -> Option<Bound<'py, PyAny>> {
+        let bytes = self.rest.get(1..)?;
+        let Some((brief, length)) = scan::brief(bytes) else {
+            return Some(self.long_string()?.into_any());
+        };
+        let (text, rest) = bytes.split_at_checked(length)?;
+        self.rest = rest;
+        let made = self.values.get(self.py, brief, text.get(..length - 1)?);
+        Some(self.made(made)?.into_any())
+    }
+
+    /// A string of any length.
+    fn long_string(&mut self) -> Option<Bound<'py, PyString>> {
+        let bytes = self.rest.get(1..)?;
+        let length = scan::plain(bytes);
         if bytes.get(length) != Some(&b'"') {
             return self.escaped(length);
         }
-        let text = self.part(length)?;
-        self.at += length + 1;
-        Ok(PyString::new(self.py, text))
-    }
-
-    fn part(&self, length: usize) -> Read<&'a str> {
-        let end = self.at + length;
-        self.text.get(self.at..end).ok_or(Stop::NotMine)
+        self.rest = bytes.get(length + 1..)?;
+        let made = PyString::from_bytes(self.py, bytes.get(..length)?);
+        self.made(made)
     }
 
     /// The same string, when after some plain bytes comes one that is not.
-    fn escaped(&mut self, plain_bytes: usize) -> Read<Bound<'py, PyString>> {
-        let bytes = self.rest();
+    #[cold]
+    fn escaped(&mut self, plain_bytes: usize) -> Option<Bound<'py, PyString>> {
+        let bytes = self.rest.get(1..)?;
         let mut length = plain_bytes;
         loop {
-            match bytes.get(length) {
-                Some(b'"') => break,
-                Some(b'\\') => length += 2,
-                _ => return Err(Stop::NotMine),
+            match bytes.get(length)? {
+                b'"' => break,
+                b'\\' => length += 2,
+                _ => return None,
             }
-            length += plain(bytes.get(length..).unwrap_or_default());
+            length += scan::plain(bytes.get(length..)?);
         }
-        self.at -= 1;
-        let quoted = self.part(length + 2)?;
-        self.at += length + 2;
-        let text: String = serde_json::from_str(quoted).map_err(|_| Stop::NotMine)?;
-        Ok(PyString::new(self.py, &text))
+        let quoted = self.rest.get(..length + 2)?;
+        self.rest = bytes.get(length + 1..)?;
+        let text: String = serde_json::from_slice(quoted).ok()?;
+        Some(PyString::new(self.py, &text))
     }
 
-    fn number(&mut self) -> Read<Bound<'py, PyAny>> {
-        let bytes = self.rest();
-        let sign = usize::from(bytes.first() == Some(&b'-'));
-        let digits = bytes.get(sign..).unwrap_or_default();
-        let (mut value, mut count) = (0_i64, 0);
-        while let Some(digit @ b'0'..=b'9') = digits.get(count)
-            && count < SURE_DIGITS
-        {
-            value = value * 10 + i64::from(digit - b'0');
-            count += 1;
+    #[inline]
+    fn number(&mut self) -> Option<Bound<'py, PyAny>> {
+        let (is_negative, digits) = match self.rest {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let (mut value, mut rest) = (0_i64, digits);
+        while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+            // what comes of too many digits is not used
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
+            rest = behind;
         }
+        let count = digits.len() - rest.len();
         if count == 0 || (count > 1 && digits.first() == Some(&b'0')) {
-            return Err(Stop::NotMine);
+            return None;
         }
-        if matches!(digits.get(count), Some(b'0'..=b'9' | b'.' | b'e' | b'E')) {
+        if count > SURE_DIGITS || matches!(rest.first(), Some(b'.' | b'e' | b'E')) {
             return self.long_number();
         }
-        self.at += sign + count;
-        let value = if sign == 1 { -value } else { value };
-        let Ok(value) = value.into_pyobject(self.py);
-        Ok(value.into_any())
+        self.rest = rest;
+        let Ok(value) = (if is_negative { -value } else { value }).into_pyobject(self.py);
+        Some(value.into_any())
     }
 
-    fn long_number(&mut self) -> Read<Bound<'py, PyAny>> {
+    #[cold]
+    fn long_number(&mut self) -> Option<Bound<'py, PyAny>> {
         let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-        let length = self.rest().iter().take_while(is_part).count();
-        let text = self.part(length)?;
-        self.at += length;
+        let length = self.rest.iter().take_while(is_part).count();
+        let (number, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        let text = std::str::from_utf8(number).ok()?;
         if text.contains(['.', 'e', 'E']) {
-            let value: f64 = serde_json::from_str(text).map_err(|_| Stop::NotMine)?;
-            return Ok(PyFloat::new(self.py, value).into_any());
+            let value: f64 = serde_json::from_str(text).ok()?;
+            return Some(PyFloat::new(self.py, value).into_any());
         }
         if let Ok(value) = text.parse::<i64>() {
             let Ok(value) = value.into_pyobject(self.py);
-            return Ok(value.into_any());
+            return Some(value.into_any());
         }
-        let value: u64 = text.parse().map_err(|_| Stop::NotMine)?;
+        let value: u64 = text.parse().ok()?;
         let Ok(value) = value.into_pyobject(self.py);
-        Ok(value.into_any())
+        Some(value.into_any())
     }
 }
+
+/// More than this is seldom open at a time.
+const ROOM: usize = 64;
 
 /// So many digits always fit.
 const SURE_DIGITS: usize = 18;
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-
-/// A high bit for each byte that is a quotation mark, a backslash or a control character; above
-/// the lowest one there may be more than that.
-fn special(word: u64) -> u64 {
-    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let quote = is_zero(word ^ (ONES * u64::from(b'"')));
-    let backslash = is_zero(word ^ (ONES * u64::from(b'\\')));
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (quote | backslash | control) & HIGH_BITS
-}
-
-/// The bytes up to the next special one, and their number, if that is at most fifteen.
-fn short(bytes: &[u8]) -> Option<(Name, usize)> {
-    let (low, bytes) = bytes.split_first_chunk::<8>()?;
-    let low = u64::from_le_bytes(*low);
-    let stop = special(low);
-    if stop != 0 {
-        let (low, length) = before(stop, low);
-        return Some((Name { low, high: 0 }, length));
-    }
-    let high = u64::from_le_bytes(*bytes.first_chunk::<8>()?);
-    let stop = special(high);
-    if stop == 0 {
-        return None;
-    }
-    let (high, length) = before(stop, high);
-    Some((Name { low, high }, 8 + length))
-}
-
-/// The part of a word before its lowest special byte, and the number of its bytes.
-fn before(stop: u64, word: u64) -> (u64, usize) {
-    let bits = stop.trailing_zeros() & !7;
-    (word & !(u64::MAX << bits), (bits / 8) as usize)
-}
-
-/// How many bytes there are before the next special one.
-fn plain(bytes: &[u8]) -> usize {
-    let mut count = 0;
-    while let Some(chunk) = bytes.get(count..).and_then(<[u8]>::first_chunk::<8>) {
-        let stop = special(u64::from_le_bytes(*chunk));
-        if stop != 0 {
-            return count + (stop.trailing_zeros() / 8) as usize;
-        }
-        count += 8;
-    }
-    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | ..0x20);
-    let rest = bytes.get(count..).unwrap_or_default();
-    count + rest.iter().take_while(is_plain).count()
-}
