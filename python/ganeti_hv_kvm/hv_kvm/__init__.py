@@ -38,6 +38,7 @@ from .command_line import START_PAUSED as _KVM_START_PAUSED_FLAG
 from .devices import (
     _DEVICE_BUS,
     _DEVICE_DRIVER,
+    _DEVICE_RUNTIME_INDEX,
     _DEVICE_TYPE,
     _HOTPLUGGABLE_DEVICE_TYPES,
     _PCI_BUS,
@@ -49,7 +50,15 @@ from .devices import (
     _GetExistingDeviceInfo,
 )
 from .hypervisor import _KVM_NETWORK_SCRIPT, KVMHypervisor
-from .kvm_runtime import KVMRuntime, _AnalyzeSerializedRuntime, _UpgradeSerializedRuntime
+from .kvm_runtime import (
+    _KVM_DISKS_RUNTIME_INDEX,
+    _KVM_NICS_RUNTIME_INDEX,
+    KVMRuntime,
+    _AnalyzeSerializedRuntime,
+    _UpgradeSerializedRuntime,
+)
+from .migration.capabilities import DELIMITER as _MIGRATION_CAPS_DELIM
+from .migration.status import POSTCOPY_AFTER_PASSES as _POSTCOPY_SYNC_COUNT_THRESHOLD
 from .monitor import (
     MonitorSocket,
     QmpCommandNotSupported,
@@ -89,3 +98,6 @@ from .validation import (
     validate_spice_parameters,
     validate_vnc_parameters,
 )
+
+# What is wrong with psutil, in the original's words for nothing: pinning does without it here.
+psutil_err = "<no error>"

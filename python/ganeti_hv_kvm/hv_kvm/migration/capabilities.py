@@ -7,7 +7,8 @@ from typing import Any
 
 from ganeti import constants, errors
 
-_DELIMITER = ":"
+#: Between the names in the parameter.
+DELIMITER = ":"
 #: QEMU 2.5 called it x-postcopy-ram.
 _POSTCOPY = ("postcopy-ram", "x-postcopy-ram")
 
@@ -15,7 +16,7 @@ _POSTCOPY = ("postcopy-ram", "x-postcopy-ram")
 def of(instance: Any) -> list[str]:
     """Name the capabilities that the instance is to migrate with."""
     text = instance.hvparams[constants.HV_KVM_MIGRATION_CAPS] or ""
-    return [name for name in text.split(_DELIMITER) if name]
+    return [name for name in text.split(DELIMITER) if name]
 
 
 def has_postcopy(instance: Any) -> bool:
