@@ -172,6 +172,21 @@ fn a_reply_to_an_earlier_client_is_not_taken_for_ours() {
     assert_eq!(values(&answer), ["\"ours\""]);
 }
 
+#[test]
+fn nor_is_one_without_an_id() {
+    let answer = ask_one(
+        |peer| {
+            peer.say(GREETING);
+            peer.say("{\"return\": \"stale\"}\n");
+            peer.answer("{}");
+            while peer.answer("\"ours\"").is_some() {}
+        },
+        &["query-status"],
+    );
+    assert_eq!(answer.verdict, Verdict::Answered);
+    assert_eq!(values(&answer), ["\"ours\""]);
+}
+
 /// Fault: each guest that hung cost a listing its whole deadline, one after the other.
 #[test]
 fn many_that_hang_cost_one_deadline() {
