@@ -21,7 +21,7 @@ _FORMAT = 1
 
 #: A script names what it runs in its first few lines; a binary is not searched.
 _SCRIPT_BYTES = 1 << 16
-_WORD_RE = re.compile(rb"[\w./+-]*qemu[\w./+-]*|/[\w./+-]+")
+_WORD = rb"[\w./+-]*qemu[\w./+-]*|/[\w./+-]+"
 
 Identity = list[list[Any]]
 
@@ -53,7 +53,7 @@ def _programs_of(path: str) -> list[str]:
         if program.read(2) != b"#!":
             return []
         text = program.read(_SCRIPT_BYTES)
-    words = {word.decode() for word in _WORD_RE.findall(text)}
+    words = {word.decode() for word in re.findall(_WORD, text)}
     return sorted(filter(None, map(shutil.which, words)))
 
 

@@ -13,11 +13,9 @@ from typing import Any
 from ganeti import constants, errors
 
 # What Ganeti makes of an RBD disk. "/", ":" and "@" part pool, image, options and snapshot.
-_RBD_RE = re.compile(r"rbd:(?P<pool>[\w.-]+)/(?P<image>[\w.-]+)")
+_RBD = r"rbd:(?P<pool>[\w.-]+)/(?P<image>[\w.-]+)"
 # What Ganeti makes of a Gluster disk. The host may be an IPv6 address, in brackets or without.
-_GLUSTER_RE = re.compile(
-    r"gluster://(?P<host>[\w.:-]+|\[[\w.:]+\]):(?P<port>\d+)/(?P<volume>[^/]+)/(?P<path>.+)"
-)
+_GLUSTER = r"gluster://(?P<host>[\w.:-]+|\[[\w.:]+\]):(?P<port>\d+)/(?P<volume>[^/]+)/(?P<path>.+)"
 
 # cache mode -> (writeback, direct, no_flush), as QEMU documents its cache= modes
 _CACHE_SETTINGS: Mapping[str, tuple[bool, bool, bool]] = {
@@ -44,9 +42,9 @@ def ParseStorageUriToBlockdevParam(uri: str) -> dict[str, Any]:
     Knows ``rbd:POOL/IMAGE`` and ``gluster://HOST:PORT/VOLUME/PATH``; raises HypervisorError for
     anything else.
     """
-    if found := _RBD_RE.fullmatch(uri):
+    if found := re.fullmatch(_RBD, uri):
         return {"driver": "rbd", **found.groupdict()}
-    if found := _GLUSTER_RE.fullmatch(uri):
+    if found := re.fullmatch(_GLUSTER, uri):
         server = {"type": "inet", "host": found["host"].strip("[]"), "port": found["port"]}
         return {
             "driver": "gluster",

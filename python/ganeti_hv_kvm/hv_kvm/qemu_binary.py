@@ -32,10 +32,11 @@ KVMOPTS_CMDS: Mapping[str, tuple[list[str], bool]] = {
 # ",boot=on|off" among the properties of -drive; a line that begins with a dash is another switch.
 BOOT_RE = re.compile(r"^-(?:drive|blockdev)\s(?:.|\n(?!-))*?,boot=on\|off", re.MULTILINE)
 
-_VERSION_RE = re.compile(r"\b(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<revision>\d+))?\b")
-_SWITCH_RE = re.compile(r"^(?=-)", re.MULTILINE)
-_NAME_RE = re.compile(r"-[\w-]+")
-_DEFAULT_RE = re.compile(r"^(?P<name>\S+)[^\n]*\(default\)", re.MULTILINE)
+# Compiled when first needed: all of Ganeti's jobs import this, few need it.
+_VERSION = r"\b(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<revision>\d+))?\b"
+_SWITCH = r"(?m)^(?=-)"
+_NAME = r"-[\w-]+"
+_DEFAULT = r"(?m)^(?P<name>\S+)[^\n]*\(default\)"
 
 # What Ganeti asks for where QEMU names no default machine.
 _FALLBACK_MACHINE = "pc"
@@ -88,7 +89,7 @@ def known_output(path: str, option: str) -> str:
 def parse_version(text: str) -> Version:
     """The version in the first line of ``--help``; raises HypervisorError if it has none."""
     first_line = text.partition("\n")[0]
-    found = _VERSION_RE.search(first_line)
+    found = re.search(_VERSION, first_line)
     if found is None:
         raise errors.HypervisorError(f"no QEMU version in the first line of --help: {first_line!r}")
     return (
@@ -101,7 +102,7 @@ def parse_version(text: str) -> Version:
 
 def parse_default_machine(text: str) -> str:
     """The machine that ``-machine ?`` marks as default, "pc" if it marks none."""
-    found = _DEFAULT_RE.search(text)
+    found = re.search(_DEFAULT, text)
     return found["name"] if found else _FALLBACK_MACHINE
 
 
@@ -163,8 +164,8 @@ class QemuFacts:
     def _switches(self) -> Mapping[str, list[str]]:
         """The help text cut before each switch: switch -> its paragraphs."""
         paragraphs: dict[str, list[str]] = {}
-        for paragraph in _SWITCH_RE.split(self.help):
-            name = _NAME_RE.match(paragraph)
+        for paragraph in re.split(_SWITCH, self.help):
+            name = re.match(_NAME, paragraph)
             if name:
                 paragraphs.setdefault(name[0], []).append(paragraph)
         return paragraphs

@@ -53,7 +53,7 @@ def _machine_re(name: str) -> re.Pattern[str]:
 _CHECK_MACHINE_VERSION_RE = [_machine_re]
 
 
-_Q35_RE = re.compile(r"^pc-q35-", re.MULTILINE)
+_Q35 = r"(?m)^pc-q35-"
 _Q35_SOUND = ("ac97", "hda")
 
 
@@ -280,7 +280,7 @@ def validate_q35_capability(hvparams: HvParams, kvm_machine_output: str) -> list
     machine = hvparams[constants.HV_KVM_MACHINE_VERSION]
     if not is_q35(machine):
         return []
-    if not _Q35_RE.search(kvm_machine_output):
+    if not re.search(_Q35, kvm_machine_output):
         raise errors.HypervisorError(
             f"{constants.HV_KVM_MACHINE_VERSION} is '{machine}', but this node's QEMU has no q35"
         )

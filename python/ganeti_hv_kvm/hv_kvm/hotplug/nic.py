@@ -17,7 +17,7 @@ from ganeti_hv_kvm.hv_kvm.undo import Undo
 
 from .guest import Guest, Plug
 
-_NUMBER_RE = re.compile(r"[0-9]+")
+_NUMBER = r"[0-9]+"
 
 
 def add(guest: Guest, runtime: KVMRuntime, plug: Plug, undo: Undo) -> None:
@@ -116,5 +116,5 @@ def _numbers(files: InstanceFiles, start: int = 0) -> list[int]:
         names = os.listdir(files.nic_dir)
     except FileNotFoundError:
         return []
-    numbers = (int(name) for name in names if _NUMBER_RE.fullmatch(name))
+    numbers = (int(name) for name in names if re.fullmatch(_NUMBER, name))
     return [number for number in numbers if number >= start]
