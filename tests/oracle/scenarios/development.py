@@ -159,3 +159,17 @@ def a_nic_of_mode_ext_starts_like_any_other(place: Place) -> None:
     guests.start(place, instance.instance(guests.NAME, nics=[nic]))
     lines = seen.read_text().splitlines()
     expect(lines == [f"up tap0 0 {guests.NAME} ext tags= phase="], f"it was told: {lines}")
+
+
+@fault_in()
+def a_nic_that_comes_and_goes_is_told_to_the_network(place: Place) -> None:
+    seen = _watch_scripts(place)
+    made = guests.start(place, _two_nics(), paused=False)
+    guests.wait_until_up(place)
+    told, nic = len(seen.read_text().splitlines()), instance.nic(2)
+    hypervisor = place.node.hypervisor()
+    hypervisor.HotAddDevice(made, "nic", nic, None, 2)
+    hypervisor.HotDelDevice(made, "nic", nic, None, 2)
+    about = f"tap2 2 {guests.NAME} bridged tags=blue phase="
+    lines = seen.read_text().splitlines()[told:]
+    expect(lines == [f"up {about}", f"down {about}"], f"it was told: {lines}")
