@@ -33,8 +33,8 @@ def DeConfigureNIC(cmd, instance, seq, nic, tap):
 
 
 _few_enough = (
-    lambda count: 0 < count <= constants.MAX_VIRTIO_NET_QUEUES,
-    f"must be 1 to {constants.MAX_VIRTIO_NET_QUEUES} queues",
+    lambda count: count == "auto" or 0 < count <= constants.MAX_VIRTIO_NET_QUEUES,
+    f"must be auto or 1 to {constants.MAX_VIRTIO_NET_QUEUES} queues",
     None,
     None,
 )
@@ -60,6 +60,7 @@ NIC_VALID_MODES = NIC_VALID_MODES | {NIC_MODE_EXT}
 NIC_ACTION_UP = "up"
 NIC_ACTION_DOWN = "down"
 MAX_VIRTIO_NET_QUEUES = 32
+MAX_VIRTIO_NET_QUEUES_AUTO = 8
 """,
     "pathutils.py": """
 KVM_NIC_SETUP = {script!r}

@@ -140,7 +140,7 @@ class Launch(NamedTuple):
             errors.HypervisorError: what is wrong with the parameters or with this node.
         """
         self._preconditions()
-        command_line.device_features(self._up_hvp(), self.facts)
+        self._nic_features()
 
     def _preconditions(self) -> tuple[str, bool, dict[str, str]]:
         """Give the CPU mask, whether it pins anything, and the passwords by protocol."""
@@ -170,6 +170,11 @@ class Launch(NamedTuple):
             if path and command_line.takes_password(self.runtime[0], protocol)
         }
 
+    def _nic_features(self) -> dict[str, Any]:
+        vcpus = command_line.vcpus_of(self.runtime[0])
+        features, _, _ = command_line.device_features(self._up_hvp(), self.facts, vcpus)
+        return features
+
     def _make_chroot(self) -> None:
         if self.instance.hvparams[constants.HV_KVM_USE_CHROOT]:
             utils.EnsureDirs([(self.files.chroot, constants.SECURE_DIR_MODE)])
@@ -177,8 +182,7 @@ class Launch(NamedTuple):
     @contextlib.contextmanager
     def _taps(self, undo: Undo) -> Iterator[list[HostNic]]:
         """Open and configure the TAP devices; ours are closed at the end, QEMU's stay."""
-        features, _, _ = command_line.device_features(self._up_hvp(), self.facts)
-        host_nics = nics.open_taps(self.runtime[1], features, self.hooks.open_tap)
+        host_nics = nics.open_taps(self.runtime[1], self._nic_features(), self.hooks.open_tap)
         try:
             for seq, host in enumerate(host_nics):
                 if not (self.incoming and nics.waits_for_migration(host.nic)):

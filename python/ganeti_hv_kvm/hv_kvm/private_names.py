@@ -141,10 +141,10 @@ class PrivateNames(LaunchNames):
         return aio_cache(disk_aio, disk_cache, dev_type)
 
     def _GetNetworkDeviceFeatures(
-        self, up_hvp: Mapping[str, Any], devlist: str, kvmhelp: str
+        self, up_hvp: Mapping[str, Any], devlist: str, kvmhelp: str, vcpus: int = 1
     ) -> tuple[dict[str, Any], str, str]:
         facts = QemuFacts.from_texts("kvm", help_text=kvmhelp, devices=devlist)
-        return device_features(up_hvp, facts)
+        return device_features(up_hvp, facts, vcpus)
 
     def _GetBusSlots(
         self, hvp: Mapping[str, Any] | None = None, runtime: Sequence[Any] | None = None

@@ -93,6 +93,7 @@ def test_the_limit_of_queues_is_ganetis() -> None:
     most = constants.MAX_VIRTIO_NET_QUEUES
     parameters = {**constants.HVC_DEFAULTS[constants.HT_KVM], constants.HV_VIRTIO_NET_QUEUES: most}
     KVMHypervisor.CheckParameterSyntax(parameters)
+    KVMHypervisor.CheckParameterSyntax({**parameters, constants.HV_VIRTIO_NET_QUEUES: "auto"})
     parameters[constants.HV_VIRTIO_NET_QUEUES] = most + 1
     with pytest.raises(errors.HypervisorError, match=f"1 to {most} queues"):
         KVMHypervisor.CheckParameterSyntax(parameters)

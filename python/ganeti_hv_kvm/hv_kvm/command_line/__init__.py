@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from . import boot, display, machine, network, peripherals, process, storage
 from .display import takes_password
-from .network import device_features
+from .network import device_features, vcpus_of
 from .process import START_PAUSED
 from .request import AttachedNic, Completion, Display, LateSection, Paths, Section, StartRequest
 from .storage import aio_cache, block_node
@@ -31,6 +31,7 @@ __all__ = [
     "complete",
     "device_features",
     "takes_password",
+    "vcpus_of",
 ]
 
 _HEAD: tuple[Section, ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from ganeti import constants, errors, netutils
@@ -16,6 +17,9 @@ from .request import AttachedNic, Completion
 
 Features = dict[str, Any]
 
+#: The limit of "auto", where Ganeti has it.
+MOST_QUEUES_BY_ITSELF: int = getattr(constants, "MAX_VIRTIO_NET_QUEUES_AUTO", 8)
+
 
 def _need(available: bool, parameter: str, facts: QemuFacts) -> None:
     if not available:
@@ -24,8 +28,26 @@ def _need(available: bool, parameter: str, facts: QemuFacts) -> None:
         )
 
 
-def device_features(hvp: Mapping[str, Any], facts: QemuFacts) -> tuple[Features, str, str]:
-    """What a TAP device has to offer for the configured NIC model.
+def vcpus_of(command: Sequence[object]) -> int:
+    """How many vCPUs a stored command gives its guest; 1 where it does not say so."""
+    smp = (str(value) for word, value in pairwise(command) if word == "-smp")
+    return int(next(smp, "1").partition(",")[0])
+
+
+def _queues(hvp: Mapping[str, Any], vcpus: int) -> int:
+    """How many queues a paravirtual NIC has.
+
+    The development version knows "auto", a queue for each vCPU up to a limit. It must come to the
+    same number on both ends of a migration, so it follows from the guest's command line.
+    """
+    wanted = hvp.get(constants.HV_VIRTIO_NET_QUEUES, 1)
+    return min(vcpus, MOST_QUEUES_BY_ITSELF) if wanted == "auto" else int(wanted)
+
+
+def device_features(
+    hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int = 1
+) -> tuple[Features, str, str]:
+    """What a TAP device has to offer for the configured NIC model, on a guest of ``vcpus``.
 
     Returns the features as OpenTap takes them (driver, vhost, vnet_hdr, mq), then what they add to
     -netdev and to -device. Raises HypervisorError if QEMU cannot do what is configured.
@@ -43,7 +65,7 @@ def device_features(hvp: Mapping[str, Any], facts: QemuFacts) -> tuple[Features,
 
     _need(facts.has_vhost, constants.HV_VHOST_NET, facts)
     features["vhost"] = True
-    queues = hvp.get(constants.HV_VIRTIO_NET_QUEUES, 1)
+    queues = _queues(hvp, vcpus)
     if queues <= 1:
         return features, ",vhost=on", ""
 
@@ -86,11 +108,12 @@ def _net(attached: AttachedNic, seq: int, model: str) -> list[str]:
     return ["-net", tap, "-net", card]
 
 
-def cards(completion: Completion, _command: Sequence[str]) -> list[str]:
+def cards(completion: Completion, command: Sequence[str]) -> list[str]:
     """The network cards on their TAP devices, or none at all."""
     if not completion.nics:
         return ["-net", "none"]
-    features, *extras = device_features(completion.hvp, completion.facts)
+    vcpus = vcpus_of(command)
+    features, *extras = device_features(completion.hvp, completion.facts, vcpus)
     model = features["driver"]
     with_netdev = completion.facts.has_switch("-netdev")
     boots = boots_from(completion.hvp, constants.HT_BO_NETWORK)

@@ -23,7 +23,8 @@ _NUMBER = r"[0-9]+"
 def add(guest: Guest, runtime: KVMRuntime, plug: Plug, undo: Undo) -> None:
     """Give the guest a NIC whose place is in its ``hvinfo``."""
     nic, devid, seq = plug.device, plug.devid, plug.seq
-    features, _, _ = command_line.device_features(guest.hvp(runtime), guest.facts())
+    vcpus = command_line.vcpus_of(runtime.kvm_cmd)
+    features, _, _ = command_line.device_features(guest.hvp(runtime), guest.facts(), vcpus)
     host_nics = nics.open_taps([nic], features, guest.hooks.open_tap)
     try:
         (host,) = host_nics

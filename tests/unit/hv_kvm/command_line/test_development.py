@@ -64,3 +64,19 @@ def test_a_floppy_boots_by_its_letter():
     gone, new = difference(boot_order="floppy", floppy_image_path="/a.img")
     assert gone == [samples.NAME]
     assert [word for word in new if "bootindex" in word] == []
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "queues"), [("1", 1), ("4", 4), ("6,cores=3", 6), ("64,sockets=2", 8)]
+)
+def test_queues_by_the_number_of_vcpus(vcpus, queues):
+    made = samples.instance(vhost_net=True, virtio_net_queues="auto", nic_type="paravirtual")
+    count = samples.command_line.vcpus_of(["kvm", "-m", 128, "-smp", vcpus, "-name", "web"])
+    features, tap, nic = samples.command_line.device_features(made.hvparams, samples.facts(), count)
+    assert features["mq"] == (queues > 1, queues)
+    assert tap == ",vhost=on"
+    assert nic == ("" if queues == 1 else f",mq=on,vectors={2 * queues + 2}")
+
+
+def test_a_command_that_does_not_tell_its_vcpus():
+    assert samples.command_line.vcpus_of(["kvm", "-name", "-smp"]) == 1
