@@ -114,7 +114,7 @@ def made(cluster: Cluster) -> Iterator[Instance]:
     instance = Instance(cluster, "i1.example.com")
     yield instance
     put_right(cluster)
-    if instance.exists():
+    if instance.state():
         cluster.recover()
         instance.gnt("shutdown", "--timeout=0", "--force", check=False)
         instance.remove()
@@ -124,9 +124,6 @@ def made(cluster: Cluster) -> Iterator[Instance]:
 def guest(made: Instance, cluster: Cluster) -> Instance:
     """It runs on the first node, whatever became of the step before."""
     put_right(cluster)
-    if not made.exists():
-        made.add(cluster.master)
-        made.wait_for_boot()
     made.ensure_running(cluster.master)
     repair.forget(cluster.other, made.name)
     return made
@@ -136,8 +133,6 @@ def guest(made: Instance, cluster: Cluster) -> Instance:
 def down(made: Instance, cluster: Cluster) -> Instance:
     """It is on the first node, and does not run."""
     put_right(cluster)
-    if not made.exists():
-        made.add(cluster.master, "--no-start")
     made.ensure_down(cluster.master)
     for node in cluster.nodes:
         repair.forget(node, made.name)

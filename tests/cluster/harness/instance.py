@@ -14,7 +14,6 @@ from harness import guest, migrants, two_nodes
 from harness.console import SerialConsole
 
 from .cluster import Cluster
-from .namespaces import CommandFailed
 from .node import Node
 
 BOOT_TIMEOUT = 60.0
@@ -88,9 +87,12 @@ class Instance:
         options = ("--no-headers", "-o", name)
         return self.gnt("list", *options).strip()
 
-    def exists(self) -> bool:
-        names = self.cluster.gnt("gnt-instance", "list", "--no-headers", "-o", "name")
-        return self.name in names.split()
+    def state(self) -> tuple[str, str] | None:
+        """Its status and its primary node as Ganeti has them; None if there is no such instance."""
+        fields = "name,status,pnode"
+        text = self.cluster.gnt("gnt-instance", "list", "--no-headers", "-o", fields)
+        found = [line.split() for line in text.splitlines()]
+        return next(((one[1], one[2]) for one in found if one[0] == self.name), None)
 
     def remove(self) -> None:
         self.gnt("remove", "--force", "--shutdown-timeout=0")
@@ -197,29 +199,34 @@ class Instance:
 
     # Repair, for the next step not to suffer from the last one
 
-    def ensure_running(self, node: Node | None = None) -> None:
-        """Whatever happened: it runs afterwards, on the given node."""
-        with contextlib.suppress(CommandFailed, OSError, LookupError, TimeoutError):
-            status, primary = self.field("status,pnode").split()
-            here = next(one for one in self.cluster.nodes if one.name == primary)
-            if status == "running" and self.run_state(here) == "running" and node in (None, here):
-                self.sees(timeout=10, node=here)
-                return
-        self.ensure_down(node or self.node)
-        self.gnt("start", check=False)
+    def ensure_running(self, node: Node) -> None:
+        """Whatever happened: it exists and runs afterwards, on the given node."""
+        state = self.state()
+        if state is None:
+            self.add(node)
+        else:
+            with contextlib.suppress(OSError, TimeoutError):
+                if state == ("running", node.name) and self.run_state(node) == "running":
+                    self.sees(timeout=10, node=node)
+                    return
+            self.ensure_down(node)
+            self.gnt("start", check=False)
         self.wait_for_boot()
 
     def ensure_down(self, node: Node) -> None:
-        """Whatever happened: it does not run afterwards, and its primary node is the given one."""
-        status, primary = self.field("status,pnode").split()
-        if status == "ADMIN_down" and primary == node.name and not self.qemus():
+        """Whatever happened: it exists afterwards, on the given node, and does not run."""
+        state = self.state()
+        if state is None:
+            self.add(node, "--no-start")
+            return
+        if state == ("ADMIN_down", node.name) and not self.qemus():
             return
         self.cluster.recover()
         for one in self.cluster.nodes:
             for pid in one.processes(rf"qemu-system\S* .*-name {re.escape(self.name)}[ ,]"):
                 one.signal(pid, signal.SIGKILL)
         self.gnt("shutdown", "--timeout=0", "--force", check=False)
-        if self.node is not node:
+        if state[1] != node.name:
             self.gnt("failover", "--force", f"--target-node={node.name}", check=False)
 
 
