@@ -52,6 +52,14 @@ class Requests:
     def CleanupInstance(self, wanted: dict[str, Any]) -> None:
         self._node.hypervisor().CleanupInstance(wanted["name"])
 
+    def AddNic(self, wanted: dict[str, Any], number: int) -> None:
+        nic, made = instance.nic(number), self._instance(wanted)
+        self._node.hypervisor().HotAddDevice(made, "nic", nic, None, number)
+
+    def RemoveNic(self, wanted: dict[str, Any], number: int) -> None:
+        nic, made = instance.nic(number), self._instance(wanted)
+        self._node.hypervisor().HotDelDevice(made, "nic", nic, None, number)
+
     def GetMigrationStatus(self, wanted: dict[str, Any]) -> dict[str, Any]:
         status = self._node.hypervisor().GetMigrationStatus(self._instance(wanted))
         names = ("status", "postcopy_status", "transferred_ram", "total_ram")
