@@ -335,7 +335,8 @@ impl QmpConnection {
         } else {
             "not connected"
         };
-        format!("<QmpConnection {:?}, {state}>", self.monitor_filename())
+        let path = self.connection.path().display().to_string();
+        format!("<QmpConnection {path:?}, {state}>")
     }
 }
 

@@ -32,9 +32,11 @@ pub struct Client {
 impl Client {
     /// Connects, takes the greeting and leaves negotiation mode.
     ///
+    /// `early`: it asks to leave it before the greeting has come, as QEMU lets its clients do.
+    ///
     /// # Errors
     /// Whatever [`ErrorKind`] fits; nothing is left open.
-    pub fn connect(path: &Path, limit: usize, wait: &Wait<'_>) -> Result<Self> {
+    pub fn connect(path: &Path, limit: usize, early: bool, wait: &Wait<'_>) -> Result<Self> {
         let transport = Transport::connect(path, wait).map_err(|ended| {
             let kind = match ended {
                 Ended::Failed(errno) => ErrorKind::Connect {
@@ -51,20 +53,27 @@ impl Client {
             greeted: false,
             secrets: Vec::new(),
         };
-        client.shake_hands(wait)?;
+        client.shake_hands(early, wait).map_err(as_handshake)?;
         Ok(client)
     }
 
-    fn shake_hands(&mut self, wait: &Wait<'_>) -> Result<()> {
-        let greeting = self
-            .wait_for(&Want::Greeting, "waiting for its greeting", wait)
-            .map_err(as_handshake)?;
+    fn shake_hands(&mut self, early: bool, wait: &Wait<'_>) -> Result<()> {
+        let (ticket, line) = self.session.begin(CAPABILITIES, None);
+        let doing = format!("executing {CAPABILITIES}");
+        if early {
+            // What is wrong with it shows again when it is read from.
+            let _ = self.transmit(&line, &[], &doing, wait);
+        }
+        let greeting = self.wait_for(&Want::Greeting, "waiting for its greeting", wait)?;
         if let Kind::Greeting(greeting) = greeting.kind {
             self.greeting = greeting;
         }
         self.greeted = true;
-        self.execute(CAPABILITIES, None, &[], wait)
-            .map_err(as_handshake)?;
+        if !early {
+            self.transmit(&line, &[], &doing, wait)?;
+        }
+        let reply = self.wait_for(&Want::Reply(&ticket), &doing, wait)?;
+        self.accept(reply, CAPABILITIES, None)?;
         Ok(())
     }
 

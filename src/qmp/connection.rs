@@ -104,7 +104,9 @@ impl Connection {
                 return Ok(());
             }
             self.lock().info = Info::default();
-            let mut fresh = Client::connect(&self.path, self.limit, wait)?;
+            // Ganeti's own stand-in for QEMU takes one thing after the other.
+            let early = !discover;
+            let mut fresh = Client::connect(&self.path, self.limit, early, wait)?;
             let commands = if discover {
                 let names = fresh.query_commands(wait)?;
                 Some(Arc::new(names.into_iter().collect()))

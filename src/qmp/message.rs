@@ -308,7 +308,7 @@ fn skip_string(bytes: &mut std::str::Bytes<'_>) {
     }
 }
 
-/// A command's line, ready to send.
+/// A command's line, ready to send; `id` is JSON text.
 ///
 /// Not one byte more than needed: QEMU reads commands byte by byte, two microseconds each.
 #[must_use]
@@ -320,7 +320,7 @@ pub fn command_line(command: &str, arguments: Option<&str>, id: Option<&str>) ->
     }
     if let Some(id) = id {
         line.push_str(",\"id\":");
-        line.push_str(&quote(id));
+        line.push_str(id);
     }
     line.push_str("}\n");
     line
@@ -361,7 +361,7 @@ pub fn inspect(text: &str) -> Result<Foreign, BadMessage> {
     })
 }
 
-/// Puts an id into a message that has none.
+/// Puts an id, which is JSON text, into a message that has none.
 #[must_use]
 pub fn with_id(text: &str, id: &str) -> String {
     let body = text
@@ -369,7 +369,7 @@ pub fn with_id(text: &str, id: &str) -> String {
         .and_then(|end| text.get(..end))
         .unwrap_or(text);
     let comma = if body.trim() == "{" { "" } else { "," };
-    format!("{body}{comma}\"id\":{}}}\n", quote(id))
+    format!("{body}{comma}\"id\":{id}}}\n")
 }
 
 /// A text as a JSON string.

@@ -68,7 +68,6 @@ pub enum Want<'a> {
 #[derive(Debug)]
 pub struct Session {
     codec: Codec,
-    label: String,
     last_id: u64,
     pending: VecDeque<Ticket>,
     echoes: bool,
@@ -85,7 +84,6 @@ impl Session {
     pub fn new(limit: usize) -> Self {
         Self {
             codec: Codec::new(limit),
-            label: label(),
             last_id: 0,
             pending: VecDeque::new(),
             echoes: false,
@@ -119,7 +117,7 @@ impl Session {
     pub fn begin(&mut self, command: &str, arguments: Option<&str>) -> (Ticket, Vec<u8>) {
         let id = self.next_id();
         let line = message::command_line(command, arguments, Some(&id));
-        (self.expect(message::quote(&id)), line.into_bytes())
+        (self.expect(id), line.into_bytes())
     }
 
     /// The bytes of a message that the caller wrote, with an id if it is a command without one.
@@ -135,8 +133,9 @@ impl Session {
             }
             (None, Some(_)) => {
                 let id = self.next_id();
-                self.expect(message::quote(&id));
-                message::with_id(text, &id)
+                let line = message::with_id(text, &id);
+                self.expect(id);
+                line
             }
             (None, None) => format!("{text}\n"),
         };
@@ -305,9 +304,18 @@ impl Session {
         ticket
     }
 
+    /// A new id, as JSON text.
+    ///
+    /// QEMU carries out one command after the other, and forgets those that wait when their client
+    /// leaves: the one reply to an earlier client that may come comes before that to our first
+    /// command. So only this one's id must be nobody else's. The others are short, and below zero,
+    /// where nobody counts who writes his own.
     fn next_id(&mut self) -> String {
         self.last_id += 1;
-        format!("{}{}", self.label, self.last_id)
+        match self.last_id {
+            1 => message::quote(&label()),
+            number => format!("-{number}"),
+        }
     }
 }
 
@@ -320,7 +328,7 @@ fn same(ours: &str, theirs: &str) -> bool {
     matches!((parse(ours), parse(theirs)), (Ok(ours), Ok(theirs)) if ours == theirs)
 }
 
-/// What tells this session's ids from all others': six letters or digits, the number follows.
+/// What no other session's first command has for an id, but for one in ten million: four letters or digits.
 ///
 /// QEMU gives the reply to a slow command to whoever is connected when it is ready, so an id must
 /// not come again in another connection, nor in another process, forked or not. It is short
@@ -333,7 +341,7 @@ pub(super) fn label() -> String {
         rest /= 62;
         DIGITS.get(digit).map_or('0', |digit| char::from(*digit))
     });
-    digits.take(6).collect()
+    digits.take(4).collect()
 }
 
 /// A number that differs between threads, processes (forked ones too) and moments.
