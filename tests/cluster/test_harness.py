@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -41,3 +42,30 @@ def test_nothing_stays(how):
     sandbox.wait(30)
     migrants.wait_until(lambda: not outside.processes_in(namespace), 30, "the end of all processes")
     assert outside.differences(before, outside.snapshot()) == []
+
+
+class _Console:
+    """Stands for a node: where an instance's serial console is."""
+
+    def __init__(self, folder):
+        self.path = folder / "serial"
+
+    def socket(self, name, kind):
+        return self.path
+
+
+@pytest.mark.core
+def test_ticks_in_one_piece(tmp_path):
+    """ticks that come together, the last ones with the end of the console, all count."""
+    node = _Console(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(node.path))
+        server.listen()
+        ticks = migrants.Ticks(node, {"name": "any"})
+        peer, _ = server.accept()
+        with peer:
+            peer.sendall(b"guest: tick 1\r\nguest: tick 2\r\nguest: up 3s\r\nguest: tick 3\r\n")
+            migrants.wait_until(lambda: len(ticks.seen) == 3, 10, "three ticks")
+            peer.sendall(b"guest: tick 4\r\nguest: tick 5\r\n")
+        ticks.close()
+    assert [number for _, number in ticks.seen] == [1, 2, 3, 4, 5]

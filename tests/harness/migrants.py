@@ -20,6 +20,7 @@ SLOW = {"migration_bandwidth": 1}
 _CRAWL = 1 << 16  # bytes a second
 #: The guest prints a counter many times a second.
 TICKS = {"kernel_args": "ro quiet guest.ticks"}
+_TICK = "guest: tick"
 
 
 def end(remote: two_nodes.RemoteNode, wanted: two_nodes.Wanted) -> None:
@@ -35,7 +36,7 @@ def serial(remote: two_nodes.RemoteNode, wanted: two_nodes.Wanted) -> console.Se
 
 def next_tick(guest: console.SerialConsole, timeout: float = 60.0) -> int:
     """The guest's counter, as it says it next."""
-    return int(guest.wait_for(lambda line: "guest: tick" in line, timeout).rpartition(" ")[2])
+    return int(guest.wait_for(lambda line: _TICK in line, timeout).rpartition(" ")[2])
 
 
 class Ticks:
@@ -44,19 +45,24 @@ class Ticks:
     def __init__(self, remote: two_nodes.RemoteNode, wanted: two_nodes.Wanted) -> None:
         self.seen: list[tuple[float, int]] = []
         self._serial = serial(remote, wanted)
+        self._count = 0  # of the console's lines that were looked at
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        while not self._closed.is_set():
-            try:
-                number = next_tick(self._serial, 0.5)
-            except TimeoutError:
-                continue
-            except (EOFError, OSError):
-                return
-            self.seen.append((time.monotonic(), number))
+        # Several ticks may come as one piece, also with the end of the console.
+        with contextlib.suppress(EOFError, OSError):
+            while not self._closed.is_set():
+                with contextlib.suppress(TimeoutError):
+                    next_tick(self._serial, 0.5)
+                self._write_down()
+        self._write_down()
+
+    def _write_down(self) -> None:
+        now, new = time.monotonic(), self._serial.lines[self._count :]
+        self._count += len(new)
+        self.seen += [(now, int(line.rpartition(" ")[2])) for line in new if _TICK in line]
 
     def close(self) -> None:
         self._closed.set()
