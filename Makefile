@@ -25,7 +25,7 @@ TOGETHER := test-system-3.0 test-system-3.1 test-cluster test-system-dev test-fa
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
   test-unit test-contract test-faults test-system test-system-3.0 test-system-3.1 test-system-dev cluster-up cluster-shell cluster-down \
-  test-cluster test-cluster-matrix format audit clean
+  test-cluster test-cluster-matrix bench bench-rust format audit clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -140,6 +140,9 @@ test-cluster-matrix: setup ## All steps, ours and the original, on each Debian: 
 bench: build ## Speed, against Ganeti's originals and other clients (BENCH=--publish: into docs)
 	@tests/setup/bench_venv.sh
 	@PYTHONPATH=tests:python $(SANDBOX) .work/bench-venv/bin/python -m bench $(BENCH)
+
+bench-rust: ## Codec, session and fleet alone, without Python
+	cargo bench --locked --quiet
 
 format: ## Formats both languages
 	cargo fmt
