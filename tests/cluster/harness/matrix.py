@@ -92,7 +92,7 @@ def main() -> int:
         reached = [system for system in rows if system.name not in unreachable]
         runs = [(system, module) for system in reached for module in arguments.modules.split(",")]
         passed = run_all(runs, arguments.jobs, arguments.options) and not unreachable
-    report.write(arguments.report, gather(rows, unreachable))
+    report.write(arguments.report, gather(rows, unreachable), arguments.jobs)
     return 0 if passed else 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,7 +94,8 @@ def _cells(step: dict[str, Any] | None) -> tuple[str, str]:
     return text, f"{step['seconds']:.1f}"
 
 
-def write(path: Path, rows: Sequence[Row]) -> None:
+def write(path: Path, rows: Sequence[Row], jobs: int) -> None:
+    """The report of runs of which so many went on at the same time."""
     head = [
         "# Two nodes, one run",
         "",
@@ -101,6 +103,7 @@ def write(path: Path, rows: Sequence[Row]) -> None:
         "two Ganeti nodes in namespaces, driven by Ganeti's own commands, with guests under",
         "software emulation. Seconds are those of the step in this run, commands and waiting for",
         "the guest included; a step that fails shows the first line of why.",
+        f"Runs at the same time: {jobs}, on {os.cpu_count()} CPUs.",
     ]
     lines = [*head, *_overview(rows), *(line for row in rows for line in table(row))]
     path.parent.mkdir(parents=True, exist_ok=True)
