@@ -8,7 +8,7 @@ import time
 
 from harness import node, paths
 
-from . import report, suites
+from . import awake, report, suites
 
 
 def _say(suite: str) -> None:
@@ -25,7 +25,8 @@ def main() -> None:
         parser.error(f"no such suite: {', '.join(sorted(unknown))}")
     node.require_sandbox()
     effort = suites.QUICK if wanted.quick else suites.FULL
-    found = suites.run(wanted.suite or suites.SUITES, effort, _say)
+    with awake.kept():
+        found = suites.run(wanted.suite or suites.SUITES, effort, _say)
     report.write(found, paths.WORK / "bench")
     print(report.markdown(found))
     if wanted.publish:

@@ -51,6 +51,17 @@ class Worker:
         self._process.wait()
 
 
+class Role:
+    """One of several subjects that share a worker: they meet the same heap and the same modules."""
+
+    def __init__(self, worker: Worker, subject: str) -> None:
+        self.subject = subject
+        self._worker = worker
+
+    def ask(self, request: dict[str, Any]) -> list[Sample]:
+        return self._worker.ask({**request, "role": self.subject})
+
+
 @contextmanager
 def workers(subjects: Iterable[str], run_folder: Path | None = None) -> Iterator[list[Worker]]:
     """A process for each subject; all end with the block."""
@@ -63,7 +74,7 @@ def workers(subjects: Iterable[str], run_folder: Path | None = None) -> Iterator
 
 
 def compare(
-    pool: Iterable[Worker],
+    pool: Iterable[Worker | Role],
     request: dict[str, Any] | Callable[[str], dict[str, Any]],
     rounds: int,
 ) -> Series:

@@ -22,21 +22,20 @@ _REGION = re.compile(r"(<!-- measured: begin -->\n).*?(<!-- measured: end -->)",
 
 def markdown(report: Report) -> str:
     """All tables and bars."""
-    parts = [*_machine(), "", "### What was promised", "", *_bars(report), ""]
+    parts = [*_machine(report), "", "### What was promised", "", *_bars(report), ""]
     parts += ["### What was found", ""]
     for table in report.tables:
         parts += [*_table(table), ""]
     return "\n".join(parts)
 
 
-def _machine() -> Iterator[str]:
+def _machine(report: Report) -> Iterator[str]:
     command = [str(paths.QEMU), "--version"]
     qemu = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    load = os.getloadavg()[0]
     yield (
         f"{os.cpu_count()} CPUs, Linux {platform.release().partition('-')[0]}, Python"
-        f" {platform.python_version()}, {qemu.splitlines()[0].partition(' (')[0]}; load at the end"
-        f" {load:.1f}."
+        f" {platform.python_version()}, {qemu.splitlines()[0].partition(' (')[0]}; load before"
+        f" {report.load:.1f}."
     )
 
 

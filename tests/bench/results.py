@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median, quantiles
@@ -94,4 +95,4 @@ class Report:
     tables: list[Table] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    load: float = field(default_factory=lambda: os.getloadavg()[0])  # before it

@@ -13,7 +13,7 @@ from harness import idle_guests, paths
 
 from . import clients, imports
 from .clients import FLOOR, FLOOR_WITH_ID, GANETI, OURS, OURS_INNER, QEMU_QMP, QMP
-from .pool import compare, workers
+from .pool import Role, compare, workers
 from .results import Bar, Curve, Report, Series, Table
 from .stand_in import SizedMonitor
 from .tasks import ORJSON, PYTHON_JSON
@@ -97,7 +97,8 @@ def decoding(report: Report, effort: Effort) -> None:
     """Recorded replies, from bytes to objects."""
     subjects = (OURS, ORJSON, PYTHON_JSON)
     names = ("query-qmp-schema", "query-pci-disks", "query-block-disks", "query-named-block-nodes")
-    with workers(subjects) as pool:
+    with workers(["decoders"]) as (worker,):
+        pool = [Role(worker, subject) for subject in subjects]
 
         def measure(name: str, copies: int) -> Series:
             path = RECORDED / f"{name}.json"

@@ -191,16 +191,18 @@ def _bare_tap() -> int:
 ORJSON, PYTHON_JSON = "orjson", "json"
 
 
-def decoding(subject: str, path: str, copies: int, times: int, samples: int) -> list[Sample]:
+def decoding(
+    subject: str, role: str, path: str, copies: int, times: int, samples: int
+) -> list[Sample]:
     """A reply read from ``path`` made into Python objects; ``copies`` of it in one list."""
     text = Path(path).read_bytes().strip()
     if copies > 1:
         text = b'{"return": [' + b", ".join([text] * copies) + b"]}"
-    if subject == ORJSON:
+    if role == ORJSON:
         import orjson
 
         decode: Callable[[bytes], Any] = orjson.loads
-    elif subject == PYTHON_JSON:
+    elif role == PYTHON_JSON:
         decode = json.loads
     else:
         from ganeti_hv_kvm import _native
