@@ -141,7 +141,7 @@ bench: build ## Speed, against Ganeti's originals and other clients (BENCH=--pub
 	@tests/setup/bench_venv.sh
 	@PYTHONPATH=tests:python $(SANDBOX) .work/bench-venv/bin/python -m bench $(BENCH)
 
-bench-rust: ## Codec, session and fleet alone, without Python
+bench-rust: ## Speed: codec, session and fleet alone, without Python
 	cargo bench --locked --quiet
 
 format: ## Formats both languages
