@@ -195,18 +195,20 @@ impl Client {
     }
 
     fn wait_for(&mut self, wanted: &Want<'_>, doing: &str, wait: &Wait<'_>) -> Result<Message> {
-        let mut first = true;
+        let mut looks = 0_usize;
         loop {
             if let Some(message) = self.advance(wanted)? {
                 return Ok(message);
             }
             // Not before the first read: what has come by the last moment is still taken.
-            if !first {
+            if looks > 0 {
                 wait.look_now_and_then()
                     .map_err(|ended| self.ended(ended, doing, wait))?;
             }
-            first = false;
-            if !self.fill(doing)? {
+            // A reply is never there as soon as its command has left: that read is spared.
+            let is_too_early = looks == 0 && matches!(wanted, Want::Reply(_));
+            looks += 1;
+            if is_too_early || !self.fill(doing)? {
                 self.transport
                     .ready(false, wait)
                     .map_err(|ended| self.ended(ended, doing, wait))?;
