@@ -3,11 +3,14 @@
 . "$(dirname "$0")/common.sh"
 
 SUITE=$RELEASE-backports
-# Its firmware is looked for beside it; that of the installed QEMU's packages fits.
-PACKAGES=(qemu-system-{x86,common,data,modules-opengl,modules-spice} qemu-block-extra)
-FIRMWARE=(/usr/share/seabios /usr/lib/ipxe)
+# The installed SeaBIOS would wait half a minute for the CD-ROM drive of a q35: QEMU 8.2 changed its
+# AHCI, and 1.16.3 is the first that knows.
+PACKAGES=(qemu-system-{x86,common,data,modules-opengl,modules-spice} qemu-block-extra seabios)
+# It looks for these where the installed QEMU keeps its own, and aborts over that one's modules: it
+# gets to see its own there, and nobody else does.
+SEEN=(/usr/lib/x86_64-linux-gnu/qemu /usr/share/qemu /usr/share/seabios)
 TARGET=$WORK/qemu-10
-key=$(digest "$SUITE" "${PACKAGES[@]}" "${FIRMWARE[@]}")
+key=$(digest "$SUITE" "${PACKAGES[@]}" "${SEEN[@]}")
 if is_done qemu_backport "$key" && [ -x "$TARGET/usr/bin/qemu-system-x86_64" ]; then exit 0; fi
 
 download=$(mktemp -d "$WORK/download.XXXXXX")
@@ -17,14 +20,11 @@ prepare_suite "$SUITE"
 say "QEMU 10: ${PACKAGES[*]} of $SUITE"
 (cd "$download" && in_suite "$SUITE" apt-get -qq download "${PACKAGES[@]/%//$SUITE}")
 for package in "$download"/*.deb; do dpkg -x "$package" "$unpacked"; done
-for folder in "${FIRMWARE[@]}"; do ln -sfT "$folder" "$unpacked$folder"; done
-# It looks for its loadable modules where the installed QEMU keeps its own, and aborts over them:
-# it gets to see its own there, and nobody else does.
-modules=/usr/lib/x86_64-linux-gnu/qemu
 cat >"$unpacked/qemu-system-x86_64" <<SCRIPT
 #!/bin/sh
-exec unshare --mount -- sh -c 'mount --bind "\$0\$1" "\$1" && shift && exec "\$0/usr/bin/qemu-system-x86_64" "\$@"' \
-  "$TARGET" $modules "\$@"
+exec unshare --mount -- sh -ec '
+  for folder in ${SEEN[*]}; do mount --bind "\$0\$folder" "\$folder"; done
+  exec "\$0/usr/bin/qemu-system-x86_64" "\$@"' "$TARGET" "\$@"
 SCRIPT
 chmod 755 "$unpacked" "$unpacked/qemu-system-x86_64"
 put_in_place "$unpacked" "$TARGET"
