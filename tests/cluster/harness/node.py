@@ -188,8 +188,11 @@ def prepare(node: Node, hosts: str, keys: Path, storage: Sequence[str]) -> None:
 
 
 def _network(node: Node) -> None:
+    # A bridge without an address of its own takes the lowest of its ports': with a guest's TAP it
+    # would change, and the other node be cut off until it asks again (some seconds, seen).
     node.shell(
         "ip link set lo up; ip link add name br0 type bridge; ip link set eth0 master br0 up;"
+        " ip link set br0 address $(cat /sys/class/net/eth0/address);"
         f" ip link set br0 up; ip address add {node.address}/24 dev br0"
     )
 
