@@ -23,9 +23,9 @@ while os.getppid() == parent:
 def kept() -> Iterator[None]:
     """A loop on each CPU, in the class that runs only where nobody else wants to.
 
-    A node full of guests is never idle. On an idle virtual machine waking a CPU takes as long as all
-    the rest of a short call (measured: 245 µs for query-status, 133 with this), and differs from one
-    minute to the next: figures then say little of who called.
+    A node full of guests is never idle. On an idle virtual machine waking a CPU takes as long as
+    all the rest of a short call (measured: 245 µs for query-status, 133 with this), and differs
+    from one minute to the next: figures then say little of who called.
     """
     with ExitStack() as stack:
         for cpu in os.sched_getaffinity(0):
