@@ -8,8 +8,8 @@ mod support;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use ganeti_hv_kvm::qmp::codec::DEFAULT_LIMIT;
-use ganeti_hv_kvm::qmp::fleet::{Guest, Question, query};
-use support::{AMPLE, Monitor, within};
+use ganeti_hv_kvm::qmp::fleet::{Question, query};
+use support::{AMPLE, Monitor, guests, within};
 
 fn main() {
     divan::main();
@@ -26,13 +26,7 @@ fn listing(bencher: Bencher<'_, '_>, count: usize) {
             })
         })
         .collect();
-    let guests: Vec<Guest> = monitors
-        .iter()
-        .map(|monitor| Guest {
-            path: monitor.path(),
-            pid: None,
-        })
-        .collect();
+    let guests = guests(&monitors);
     let questions = ["query-status", "query-balloon"].map(|command| Question {
         command: command.to_owned(),
         arguments: None,

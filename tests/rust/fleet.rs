@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use ganeti_hv_kvm::qmp::codec::DEFAULT_LIMIT;
 use ganeti_hv_kvm::qmp::fleet::{Answer, Guest, Question, Verdict, query, query_and_find};
 use ganeti_hv_kvm::qmp::{Deadline, ErrorKind, Wait};
-use support::{AMPLE, Button, GREETING, Monitor, Peer, SHORT, within};
+use support::{AMPLE, Button, GREETING, Monitor, Peer, SHORT, guests, within};
 
 fn questions(commands: &[&str]) -> Vec<Question> {
     let question = |command: &&str| Question {
@@ -27,15 +27,8 @@ fn questions(commands: &[&str]) -> Vec<Question> {
 }
 
 fn ask(monitors: &[&Monitor], commands: &[&str], millis: u64) -> Vec<Answer> {
-    let guests: Vec<Guest> = monitors
-        .iter()
-        .map(|monitor| Guest {
-            path: monitor.path(),
-            pid: None,
-        })
-        .collect();
     query(
-        &guests,
+        &guests(monitors.iter().copied()),
         &questions(commands),
         DEFAULT_LIMIT,
         &within(millis),

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ganeti_hv_kvm::qmp::codec::DEFAULT_LIMIT;
+use ganeti_hv_kvm::qmp::fleet::Guest;
 use ganeti_hv_kvm::qmp::message::Message;
 use ganeti_hv_kvm::qmp::{
     Call, Connection, Deadline, ErrorKind, Interrupt, Interrupted, Never, QmpError, Wait,
@@ -132,6 +133,15 @@ impl Monitor {
     pub(crate) fn connection(&self) -> Connection {
         Connection::new(self.path(), DEFAULT_LIMIT)
     }
+}
+
+/// The monitors as a fleet's guests, of processes that nobody knows.
+pub(crate) fn guests<'a>(monitors: impl IntoIterator<Item = &'a Monitor>) -> Vec<Guest> {
+    let guest = |monitor: &Monitor| Guest {
+        path: monitor.path(),
+        pid: None,
+    };
+    monitors.into_iter().map(guest).collect()
 }
 
 impl Drop for Monitor {
