@@ -34,6 +34,11 @@ impl QmpConnection {
     fn limit(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Duration> {
         timeout(py, seconds.unwrap_or_else(|| self.timeout()))
     }
+
+    /// The value of a reply. Who sends one that cannot be read is not asked again.
+    fn read_return<'py>(&self, py: Python<'py>, reply: &Message) -> PyResult<Bound<'py, PyAny>> {
+        read_return(py, reply).inspect_err(|_| py.detach(|| self.connection.close()))
+    }
 }
 
 #[pymethods]
@@ -235,7 +240,7 @@ impl QmpConnection {
             fds: &fds,
         };
         let reply = without_gil(py, limit, |wait| self.connection.execute(call, wait))?;
-        read_return(py, &reply)
+        self.read_return(py, &reply)
     }
 
     /// `execute_qmp` by its older name; a subclass's own `execute_qmp` is used.
@@ -294,7 +299,7 @@ impl QmpConnection {
     ) -> PyResult<Bound<'py, PyAny>> {
         let limit = self.limit(py, timeout)?;
         let reply = without_gil(py, limit, |wait| self.connection.response(command, wait))?;
-        read_return(py, &reply)
+        self.read_return(py, &reply)
     }
 
     /// The oldest event of these types, about `device` if given (its id or its path), that was

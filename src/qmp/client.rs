@@ -6,15 +6,14 @@ use std::path::Path;
 use nix::errno::Errno;
 use serde::Deserialize;
 
+use super::command::CAPABILITIES;
 use super::error::{ErrorKind, PeerState, QmpError, Result};
-use super::message::{Body, Greeting, Kind, Message};
+use super::message::{Greeting, Kind, Message};
 use super::session::{Session, Want};
 use super::transport::{Ended, Transport, Wait};
 use super::{peer, secrets};
 use crate::errno;
 
-/// Leaves QEMU's negotiation mode.
-pub(super) const CAPABILITIES: &str = "qmp_capabilities";
 /// Lists the commands that this QEMU knows.
 const QUERY_COMMANDS: &str = "query-commands";
 
@@ -32,7 +31,8 @@ pub struct Client {
 impl Client {
     /// Connects, takes the greeting and leaves negotiation mode.
     ///
-    /// `early`: it asks to leave it before the greeting has come, as QEMU lets its clients do.
+    /// `early`: it asks to leave it before the greeting has come, as QEMU lets its clients do, and
+    /// does not wait for the reply: whether it was refused shows with the first command.
     ///
     /// # Errors
     /// Whatever [`ErrorKind`] fits; nothing is left open.
@@ -58,11 +58,10 @@ impl Client {
     }
 
     fn shake_hands(&mut self, early: bool, wait: &Wait<'_>) -> Result<()> {
-        let (ticket, line) = self.session.begin(CAPABILITIES, None);
-        let doing = format!("executing {CAPABILITIES}");
         if early {
+            let line = self.session.negotiate();
             // What is wrong with it shows again when it is read from.
-            let _ = self.transmit(&line, &[], &doing, wait);
+            let _ = self.transmit(&line, &[], "connecting", wait);
         }
         let greeting = self.wait_for(&Want::Greeting, "waiting for its greeting", wait)?;
         if let Kind::Greeting(greeting) = greeting.kind {
@@ -70,10 +69,8 @@ impl Client {
         }
         self.greeted = true;
         if !early {
-            self.transmit(&line, &[], &doing, wait)?;
+            self.execute(CAPABILITIES, None, &[], wait)?;
         }
-        let reply = self.wait_for(&Want::Reply(&ticket), &doing, wait)?;
-        self.accept(reply, CAPABILITIES, None)?;
         Ok(())
     }
 
@@ -191,27 +188,23 @@ impl Client {
     }
 
     fn accept(&self, reply: Message, command: &str, arguments: Option<&str>) -> Result<Message> {
+        if let (Some(why), Some(_)) = (self.session.refusal(), reply.refusal()) {
+            let why = format!("it refused {CAPABILITIES}: {why}");
+            return Err(self.error(ErrorKind::Handshake { why }));
+        }
         accept(reply, command, arguments, &self.secrets).map_err(|kind| self.error(kind))
     }
 
     fn wait_for(&mut self, wanted: &Want<'_>, doing: &str, wait: &Wait<'_>) -> Result<Message> {
-        let mut looks = 0_usize;
+        // A reply is never there as soon as its command has left: that look is spared. Of all
+        // else, what has come by the last moment is still taken.
+        let mut may_be_there = !matches!(wanted, Want::Reply(_));
         loop {
             if let Some(message) = self.advance(wanted)? {
                 return Ok(message);
             }
-            // Not before the first read: what has come by the last moment is still taken.
-            if looks > 0 {
-                wait.look_now_and_then()
-                    .map_err(|ended| self.ended(ended, doing, wait))?;
-            }
-            // A reply is never there as soon as its command has left: that read is spared.
-            let is_too_early = looks == 0 && matches!(wanted, Want::Reply(_));
-            looks += 1;
-            if is_too_early || !self.fill(doing)? {
-                self.transport
-                    .ready(false, wait)
-                    .map_err(|ended| self.ended(ended, doing, wait))?;
+            if !(std::mem::take(&mut may_be_there) && self.fill(doing)?) {
+                self.fill_in_time(doing, wait)?;
             }
         }
     }
@@ -226,20 +219,35 @@ impl Client {
     fn fill(&mut self, doing: &str) -> Result<bool> {
         match self.transport.read() {
             Ok(None) => Ok(false),
-            Ok(Some([])) => {
-                let place = if self.session.is_inside_message() {
-                    " in the middle of a message"
-                } else {
-                    ""
-                };
-                Err(self.lost(doing, format!("the other side closed it{place}")))
-            }
+            Ok(Some([])) => Err(self.hung_up(doing)),
             Ok(Some(bytes)) => {
                 self.session.feed(bytes);
                 Ok(true)
             }
             Err(errno) => Err(self.lost(doing, errno::text(errno))),
         }
+    }
+
+    /// Feeds the session what comes next.
+    fn fill_in_time(&mut self, doing: &str, wait: &Wait<'_>) -> Result<()> {
+        match self.transport.read_in_time(wait) {
+            Ok([]) => Err(self.hung_up(doing)),
+            Ok(bytes) => {
+                self.session.feed(bytes);
+                Ok(())
+            }
+            Err(Ended::Failed(errno)) => Err(self.lost(doing, errno::text(errno))),
+            Err(ended) => Err(self.ended(ended, doing, wait)),
+        }
+    }
+
+    fn hung_up(&self, doing: &str) -> QmpError {
+        let place = if self.session.is_inside_message() {
+            " in the middle of a message"
+        } else {
+            ""
+        };
+        self.lost(doing, format!("the other side closed it{place}"))
     }
 
     fn transmit(
@@ -271,7 +279,7 @@ impl Client {
     fn make_room(&mut self, doing: &str, wait: &Wait<'_>) -> Result<()> {
         let ready = self
             .transport
-            .ready(true, wait)
+            .ready_to_write(wait)
             .map_err(|ended| self.ended(ended, doing, wait))?;
         if ready.read && self.fill(doing)? {
             self.session
@@ -311,11 +319,7 @@ pub(super) fn accept(
     arguments: Option<&str>,
     hidden: &[String],
 ) -> std::result::Result<Message, ErrorKind> {
-    let Kind::Reply {
-        body: Body::Error { class, desc },
-        ..
-    } = &reply.kind
-    else {
+    let Some((class, desc)) = reply.refusal() else {
         return Ok(reply);
     };
     let mut secrets = secrets::find(arguments);

@@ -1,7 +1,9 @@
-//! What goes over the wire: greeting, command, reply, event.
+//! What comes over the wire: greeting, reply, event.
 //!
 //! A message keeps its text; `return` and `data` stay text until somebody wants them, so that
 //! large ones are parsed once, straight into what the caller uses.
+
+mod large;
 
 use std::fmt;
 use std::ops::Range;
@@ -11,6 +13,9 @@ use serde_json::value::RawValue;
 
 /// Lists and objects may lie this deep in each other; what parses them further is recursive.
 pub const MAX_DEPTH: usize = 100;
+
+/// From so many bytes on it counts how often a message is looked at.
+const LARGE: usize = 4096;
 
 /// A line is no QMP message. The text never repeats the line: it may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,10 +186,39 @@ impl Message {
         Ok(Self { text, kind })
     }
 
+    /// The same, but the value of a large reply is left for whoever reads it to check. Its id must
+    /// be no list and no object.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn skim(text: String) -> Result<Self, BadMessage> {
+        let found = (text.len() >= LARGE).then(|| large::split(&text)).flatten();
+        let Some((value, id)) = found else {
+            return Self::parse(text);
+        };
+        let kind = Kind::Reply {
+            id: id.map(str::to_owned),
+            body: Body::Return(value),
+        };
+        Ok(Self { text, kind })
+    }
+
     /// The whole message, as it came.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The class and the words of an error reply.
+    #[must_use]
+    pub fn refusal(&self) -> Option<(&str, &str)> {
+        match &self.kind {
+            Kind::Reply {
+                body: Body::Error { class, desc },
+                ..
+            } => Some((class, desc)),
+            _ => None,
+        }
     }
 
     /// The JSON text of a reply's value, or of an event's data.
@@ -267,7 +301,7 @@ fn place(raw: &RawValue, text: &str) -> Range<usize> {
 }
 
 /// Says what is wrong, and where, without a byte of the message: serde's own text quotes it.
-fn explain(error: &serde_json::Error, what: &str) -> BadMessage {
+pub(super) fn explain(error: &serde_json::Error, what: &str) -> BadMessage {
     let why = match error.classify() {
         serde_json::error::Category::Data => "is not of the expected form",
         serde_json::error::Category::Eof => "is JSON that ends too early",
@@ -276,7 +310,7 @@ fn explain(error: &serde_json::Error, what: &str) -> BadMessage {
     BadMessage(format!("{what} that {why} (column {})", error.column()))
 }
 
-fn check_depth(text: &str) -> Result<(), BadMessage> {
+pub(super) fn check_depth(text: &str) -> Result<(), BadMessage> {
     let mut depth = 0_usize;
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -306,74 +340,4 @@ fn skip_string(bytes: &mut std::str::Bytes<'_>) {
             _ => {}
         }
     }
-}
-
-/// A command's line, ready to send; `id` is JSON text.
-///
-/// Not one byte more than needed: QEMU reads commands byte by byte, two microseconds each.
-#[must_use]
-pub fn command_line(command: &str, arguments: Option<&str>, id: Option<&str>) -> String {
-    let mut line = format!("{{\"execute\":{}", quote(command));
-    if let Some(arguments) = arguments {
-        line.push_str(",\"arguments\":");
-        line.push_str(arguments);
-    }
-    if let Some(id) = id {
-        line.push_str(",\"id\":");
-        line.push_str(id);
-    }
-    line.push_str("}\n");
-    line
-}
-
-/// A command that somebody else wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Foreign {
-    /// Its name, if it has one.
-    pub command: Option<String>,
-    /// Its id as JSON text, if it has one.
-    pub id: Option<String>,
-}
-
-/// Looks what a message that goes out is.
-///
-/// # Errors
-/// [`BadMessage`] if it is no JSON object in a single line.
-pub fn inspect(text: &str) -> Result<Foreign, BadMessage> {
-    #[derive(Deserialize)]
-    struct Outgoing<'a> {
-        #[serde(default, alias = "exec-oob")]
-        execute: Option<String>,
-        #[serde(borrow, default)]
-        id: Option<&'a RawValue>,
-    }
-    check_depth(text)?;
-    if !text.starts_with('{') || text.contains(['\n', '\r']) {
-        return Err(BadMessage(
-            "a message that is no single JSON object".to_owned(),
-        ));
-    }
-    let outgoing: Outgoing<'_> =
-        serde_json::from_str(text).map_err(|error| explain(&error, "a message"))?;
-    Ok(Foreign {
-        command: outgoing.execute,
-        id: outgoing.id.map(|id| id.get().to_owned()),
-    })
-}
-
-/// Puts an id, which is JSON text, into a message that has none.
-#[must_use]
-pub fn with_id(text: &str, id: &str) -> String {
-    let body = text
-        .rfind('}')
-        .and_then(|end| text.get(..end))
-        .unwrap_or(text);
-    let comma = if body.trim() == "{" { "" } else { "," };
-    format!("{body}{comma}\"id\":{id}}}\n")
-}
-
-/// A text as a JSON string.
-#[must_use]
-pub fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }

@@ -1,11 +1,12 @@
 //! The QEMU Machine Protocol: a client that always ends in time and says what it knows.
 //!
-//! From below: [`codec`] cuts bytes into lines, [`message`] takes them apart, [`session`] knows
-//! whose reply it is, [`transport`] owns the socket, [`client`] joins the two, and
+//! From below: [`codec`] cuts bytes into lines, [`message`] takes them apart, [`command`] writes
+//! those that go out, [`session`] knows whose reply it is, [`transport`] owns the socket, [`client`] joins the two, and
 //! [`connection`] lets threads take turns. [`fleet`] asks many monitors at once.
 
 pub mod client;
 pub mod codec;
+pub mod command;
 pub mod connection;
 pub mod deadline;
 pub mod error;

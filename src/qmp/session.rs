@@ -9,7 +9,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::SystemTime;
 
 use super::codec::{Codec, CodecError};
-use super::message::{self, BadMessage, Body, Kind, Message};
+use super::command;
+use super::message::{BadMessage, Body, Kind, Message};
 
 /// So many events are kept for those who will listen; older ones are dropped, and counted.
 pub const MAX_EVENTS: usize = 1024;
@@ -38,10 +39,23 @@ impl From<BadMessage> for BadStream {
     }
 }
 
-/// A command on the wire, by its id as JSON text.
+/// A command on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
-    id: String,
+    number: u64,
+    /// As JSON text, if it has one.
+    id: Option<String>,
+}
+
+/// What came of the wish to leave negotiation mode, where that was no command of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Negotiation {
+    /// Nothing is open.
+    Settled,
+    /// Its reply has not come.
+    Open,
+    /// There was an error without an id: its own, or of an earlier client's last command.
+    Refused(String),
 }
 
 /// What a call waits for.
@@ -68,9 +82,15 @@ pub enum Want<'a> {
 #[derive(Debug)]
 pub struct Session {
     codec: Codec,
-    last_id: u64,
+    last_number: u64,
     pending: VecDeque<Ticket>,
-    echoes: bool,
+    /// A reply with an id of ours has come: from now on the order tells whose they are.
+    in_order: bool,
+    /// The peer is known to repeat ids.
+    is_strict: bool,
+    negotiation: Negotiation,
+    /// The caller wrote an id that is a list or an object.
+    has_odd_ids: bool,
     kept: VecDeque<Message>,
     kept_bytes: usize,
     kept_events: usize,
@@ -84,9 +104,12 @@ impl Session {
     pub fn new(limit: usize) -> Self {
         Self {
             codec: Codec::new(limit),
-            last_id: 0,
+            last_number: 0,
             pending: VecDeque::new(),
-            echoes: false,
+            in_order: false,
+            is_strict: false,
+            negotiation: Negotiation::Settled,
+            has_odd_ids: false,
             kept: VecDeque::new(),
             kept_bytes: 0,
             kept_events: 0,
@@ -113,10 +136,28 @@ impl Session {
         self.codec.is_inside_message()
     }
 
+    /// The bytes that leave QEMU's negotiation mode, for a peer that is QEMU.
+    ///
+    /// Nobody waits for their reply: the first command may follow at once, and its reply tells.
+    pub fn negotiate(&mut self) -> Vec<u8> {
+        self.is_strict = true;
+        self.negotiation = Negotiation::Open;
+        command::line(command::CAPABILITIES, None, None).into_bytes()
+    }
+
+    /// Why the peer did not leave negotiation mode, if it did not.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        match &self.negotiation {
+            Negotiation::Refused(why) => Some(why),
+            Negotiation::Settled | Negotiation::Open => None,
+        }
+    }
+
     /// The bytes of a new command, and what to wait for its reply with.
     pub fn begin(&mut self, command: &str, arguments: Option<&str>) -> (Ticket, Vec<u8>) {
         let id = self.next_id();
-        let line = message::command_line(command, arguments, Some(&id));
+        let line = command::line(command, arguments, id.as_deref());
         (self.expect(id), line.into_bytes())
     }
 
@@ -125,20 +166,18 @@ impl Session {
     /// # Errors
     /// [`BadMessage`] if it is no JSON object in a single line.
     pub fn adopt(&mut self, text: &str) -> Result<Vec<u8>, BadMessage> {
-        let foreign = message::inspect(text)?;
-        let line = match (foreign.id, foreign.command) {
-            (Some(id), _) => {
-                self.expect(id);
-                format!("{text}\n")
+        let foreign = command::inspect(text)?;
+        let mut line = format!("{text}\n");
+        if let Some(id) = &foreign.id {
+            self.has_odd_ids |= id.starts_with(['{', '[']);
+            self.expect(foreign.id);
+        } else if foreign.command.is_some() {
+            let id = self.next_id();
+            if let Some(id) = &id {
+                line = command::with_id(text, id);
             }
-            (None, Some(_)) => {
-                let id = self.next_id();
-                let line = message::with_id(text, &id);
-                self.expect(id);
-                line
-            }
-            (None, None) => format!("{text}\n"),
-        };
+            self.expect(id);
+        }
         Ok(line.into_bytes())
     }
 
@@ -160,8 +199,10 @@ impl Session {
         if let Some(place) = self.kept.iter().position(|kept| self.fits(want, kept)) {
             return Ok(self.take(place));
         }
-        while let Some(line) = self.codec.next_line()? {
-            let message = Message::parse(line)?;
+        while let Some(message) = self.next_message()? {
+            if !matches!(want, Want::Greeting) && self.negotiates(&message) {
+                continue;
+            }
             self.learn(&message);
             if self.fits(want, &message) {
                 self.settle(&message);
@@ -177,12 +218,26 @@ impl Session {
     /// # Errors
     /// [`BadStream`]: nothing more can be read.
     pub fn sort(&mut self) -> Result<(), BadStream> {
-        while let Some(line) = self.codec.next_line()? {
-            let message = Message::parse(line)?;
+        while let Some(message) = self.next_message()? {
+            if self.negotiates(&message) {
+                continue;
+            }
             self.learn(&message);
             self.keep(&Want::OldestReply, message)?;
         }
         Ok(())
+    }
+
+    fn next_message(&mut self) -> Result<Option<Message>, BadStream> {
+        let Some(line) = self.codec.next_line()? else {
+            return Ok(None);
+        };
+        let message = if self.has_odd_ids {
+            Message::parse(line)
+        } else {
+            Message::skim(line)
+        };
+        Ok(Some(message?))
     }
 
     fn fits(&self, want: &Want<'_>, message: &Message) -> bool {
@@ -202,24 +257,41 @@ impl Session {
 
     /// The command that a reply answers, if one of those that wait.
     ///
-    /// Without an id it is the oldest: of a peer that never echoes ids (a test's stand-in), and
-    /// of QEMU where it could not read the command, which it always says by an error.
+    /// Without an id it is the oldest: if that has none either, or of a peer that never repeats
+    /// ids (a test's stand-in), or where QEMU could not read the command, which it always says by
+    /// an error.
     fn owner(&self, message: &Message) -> Option<&Ticket> {
         match &message.kind {
             Kind::Reply { id: Some(id), .. } => {
-                self.pending.iter().find(|ticket| same(&ticket.id, id))
+                self.pending.iter().find(|ticket| is_id_of(ticket, id))
             }
-            Kind::Reply { id: None, body } => match body {
-                Body::Return(_) if self.echoes => None,
-                _ => self.pending.front(),
-            },
+            Kind::Reply { id: None, body } => {
+                let front = self.pending.front()?;
+                let repeats = front.id.is_some() && (self.in_order || self.is_strict);
+                (!repeats || matches!(body, Body::Error { .. })).then_some(front)
+            }
             _ => None,
         }
     }
 
+    /// Whether a message is all that the end of negotiation brings, and nobody's reply.
+    fn negotiates(&mut self, message: &Message) -> bool {
+        let Kind::Reply { id: None, body } = &message.kind else {
+            return false;
+        };
+        self.negotiation = match (&self.negotiation, body) {
+            (Negotiation::Settled, _) | (Negotiation::Refused(_), Body::Error { .. }) => {
+                return false;
+            }
+            (_, Body::Return(_)) => Negotiation::Settled,
+            (Negotiation::Open, Body::Error { desc, .. }) => Negotiation::Refused(desc.clone()),
+        };
+        true
+    }
+
     fn learn(&mut self, message: &Message) {
-        self.echoes |= matches!(&message.kind, Kind::Reply { id: Some(id), .. }
-            if self.pending.iter().any(|ticket| same(&ticket.id, id)));
+        self.in_order |= matches!(&message.kind, Kind::Reply { id: Some(id), .. }
+            if self.pending.iter().any(|ticket| is_id_of(ticket, id)));
     }
 
     /// A reply was given out: its command waits no more.
@@ -240,7 +312,8 @@ impl Session {
                 if id.is_none() && greets {
                     return Err(BadStream("a reply instead of a greeting".to_owned()));
                 }
-                if self.owner(&message).is_none() && (id.is_some() || self.echoes) {
+                let is_known = id.is_some() || self.in_order || self.is_strict;
+                if is_known && self.owner(&message).is_none() {
                     self.dropped_replies += 1;
                     return Ok(());
                 }
@@ -298,25 +371,27 @@ impl Session {
         Some(message)
     }
 
-    fn expect(&mut self, id: String) -> Ticket {
-        let ticket = Ticket { id };
+    fn expect(&mut self, id: Option<String>) -> Ticket {
+        self.last_number += 1;
+        let number = self.last_number;
+        let ticket = Ticket { number, id };
         self.pending.push_back(ticket.clone());
         ticket
     }
 
-    /// A new id, as JSON text.
+    /// A new id, as JSON text, where one is needed.
     ///
     /// QEMU carries out one command after the other, and forgets those that wait when their client
     /// leaves: the one reply to an earlier client that may come comes before that to our first
-    /// command. So only this one's id must be nobody else's. The others are short, and below zero,
-    /// where nobody counts who writes his own.
-    fn next_id(&mut self) -> String {
-        self.last_id += 1;
-        match self.last_id {
-            1 => message::quote(&label()),
-            number => format!("-{number}"),
-        }
+    /// command. So until a reply has come by its id each command has one that is nobody else's,
+    /// and from then on none: QEMU takes some microseconds for each byte of a command.
+    fn next_id(&self) -> Option<String> {
+        (!self.in_order).then(|| command::quote(&label()))
     }
+}
+
+fn is_id_of(ticket: &Ticket, id: &str) -> bool {
+    ticket.id.as_deref().is_some_and(|ours| same(ours, id))
 }
 
 /// Whether two ids are equal, however their JSON is written.
@@ -328,7 +403,7 @@ fn same(ours: &str, theirs: &str) -> bool {
     matches!((parse(ours), parse(theirs)), (Ok(ours), Ok(theirs)) if ours == theirs)
 }
 
-/// What no other session's first command has for an id, but for one in ten million: four letters or digits.
+/// What no other command has for an id, but for one in ten million: four letters or digits.
 ///
 /// QEMU gives the reply to a slow command to whoever is connected when it is ready, so an id must
 /// not come again in another connection, nor in another process, forked or not. It is short

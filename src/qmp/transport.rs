@@ -5,10 +5,9 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt,
@@ -102,18 +101,17 @@ impl<'a> Wait<'a> {
         Ok(())
     }
 
-    /// Waits until a socket can be read, or written too if `write`.
+    /// Waits until a socket can be written, or read.
     ///
     /// # Errors
     /// Why the wait is over.
-    pub fn ready(&self, fd: &OwnedFd, write: bool) -> Result<Ready, Ended> {
-        let mut events = PollFlags::POLLIN;
-        if write {
-            events |= PollFlags::POLLOUT;
-        }
+    fn ready_to_write(&self, fd: &OwnedFd) -> Result<Ready, Ended> {
         self.look_now_and_then()?;
         loop {
-            let mut fds = [PollFd::new(fd.as_fd(), events)];
+            let mut fds = [PollFd::new(
+                fd.as_fd(),
+                PollFlags::POLLIN | PollFlags::POLLOUT,
+            )];
             // Rounded up, so that the last slice does not spin.
             let millis = self.deadline.slice().as_millis().saturating_add(1);
             let timeout = PollTimeout::from(u8::try_from(millis).unwrap_or(u8::MAX));
@@ -145,6 +143,8 @@ pub struct Transport {
     path: PathBuf,
     peer_pid: Option<i32>,
     chunk: Vec<u8>,
+    /// How long the kernel lets a read wait.
+    patience: Duration,
 }
 
 impl Transport {
@@ -156,20 +156,14 @@ impl Transport {
     pub fn connect(path: &Path, wait: &Wait<'_>) -> Result<Self, Ended> {
         let (fd, address) = unconnected(path, SockFlag::empty()).map_err(Ended::Failed)?;
         loop {
-            let slice = wait
-                .deadline
-                .slice()
-                .max(std::time::Duration::from_millis(1));
-            let micros = i64::try_from(slice.as_micros()).unwrap_or(50_000);
-            setsockopt(&fd, sockopt::SendTimeout, &TimeVal::new(0, micros))
-                .map_err(Ended::Failed)?;
+            let patience = to_kernel(wait.deadline.slice());
+            setsockopt(&fd, sockopt::SendTimeout, &patience).map_err(Ended::Failed)?;
             match connect(fd.as_raw_fd(), &address) {
                 Ok(()) | Err(Errno::EISCONN) => break,
                 Err(Errno::EAGAIN | Errno::EINTR) => wait.look()?,
                 Err(errno) => return Err(Ended::Failed(errno)),
             }
         }
-        fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(Ended::Failed)?;
         Ok(Self::connected(fd, path))
     }
 
@@ -197,6 +191,7 @@ impl Transport {
             path: path.to_owned(),
             peer_pid,
             chunk: Vec::new(),
+            patience: Duration::ZERO,
         }
     }
 
@@ -212,12 +207,12 @@ impl Transport {
         self.peer_pid
     }
 
-    /// Waits for something to read, or also for room to write.
+    /// Waits for room to write, or for something to read.
     ///
     /// # Errors
     /// Why the wait is over.
-    pub fn ready(&self, write: bool, wait: &Wait<'_>) -> Result<Ready, Ended> {
-        wait.ready(&self.fd, write)
+    pub fn ready_to_write(&self, wait: &Wait<'_>) -> Result<Ready, Ended> {
+        wait.ready_to_write(&self.fd)
     }
 
     /// What can be read without waiting: None if nothing is there, empty at the end.
@@ -225,18 +220,45 @@ impl Transport {
     /// # Errors
     /// The errno of the read.
     pub fn read(&mut self) -> Result<Option<&[u8]>, Errno> {
+        match self.receive(MsgFlags::MSG_DONTWAIT) {
+            Ok(count) => Ok(self.chunk.get(..count)),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Waits for something to read, and reads it; empty at the end.
+    ///
+    /// The read itself waits, slice by slice: a poll before each would be one more system call.
+    ///
+    /// # Errors
+    /// Why the wait is over.
+    pub fn read_in_time(&mut self, wait: &Wait<'_>) -> Result<&[u8], Ended> {
+        wait.look_now_and_then()?;
+        loop {
+            let slice = wait.deadline.slice();
+            if slice != self.patience {
+                setsockopt(&self.fd, sockopt::ReceiveTimeout, &to_kernel(slice))
+                    .map_err(Ended::Failed)?;
+                self.patience = slice;
+            }
+            match self.receive(MsgFlags::empty()) {
+                Ok(count) => return Ok(self.chunk.get(..count).unwrap_or_default()),
+                Err(Errno::EAGAIN | Errno::EINTR) => wait.look()?,
+                Err(errno) => return Err(Ended::Failed(errno)),
+            }
+        }
+    }
+
+    fn receive(&mut self, flags: MsgFlags) -> Result<usize, Errno> {
         if self.chunk.is_empty() {
             self.chunk.resize(SMALL, 0);
         }
-        let count = match recv(self.fd.as_raw_fd(), &mut self.chunk, MsgFlags::empty()) {
-            Ok(count) => count,
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
-            Err(errno) => return Err(errno),
-        };
+        let count = recv(self.fd.as_raw_fd(), &mut self.chunk, flags)?;
         if count == self.chunk.len() && count < LARGE {
             self.chunk.resize(count * 2, 0);
         }
-        Ok(self.chunk.get(..count))
+        Ok(count)
     }
 
     /// Writes what there is room for, the descriptors with its first byte; 0 if there is none.
@@ -250,7 +272,7 @@ impl Transport {
             self.fd.as_raw_fd(),
             &[IoSlice::new(bytes)],
             control,
-            MsgFlags::MSG_NOSIGNAL,
+            MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
             None,
         ) {
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
@@ -263,6 +285,12 @@ impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// A time-out of a socket; none is longer than a slice, and zero would mean for ever.
+fn to_kernel(slice: Duration) -> TimeVal {
+    let micros = slice.clamp(Duration::from_millis(1), SLICE).as_micros();
+    TimeVal::new(0, micros.try_into().unwrap_or(1000))
 }
 
 fn unconnected(path: &Path, flags: SockFlag) -> Result<(OwnedFd, UnixAddr), Errno> {

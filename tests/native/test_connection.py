@@ -91,7 +91,7 @@ def test_no_arguments_are_left_out(connected, arguments):
         peer.answer(command, sorted(command))
         linger(peer)
 
-    assert connected(behave).Execute("query-status", arguments) == ["execute", "id"]
+    assert connected(behave).Execute("query-status", arguments) == ["execute"]
 
 
 def test_arguments_and_results_keep_their_values(connected):
@@ -138,7 +138,7 @@ def test_a_subclass_may_watch_every_command(stand_in):
 def test_a_refusal_says_what_qemu_said(connected):
     def behave(peer):
         error = {"class": "GenericError", "desc": "not today"}
-        peer.send({"error": error, "id": peer.command()["id"]})
+        peer.refuse(peer.command(), error)
         peer.answer(peer.command(), "fine")
         linger(peer)
 
@@ -248,7 +248,7 @@ def test_secrets_are_in_no_error(connected):
         for _ in range(2):
             command = peer.command()
             desc = f"no good: {command['arguments']}"
-            peer.send({"error": {"class": "GenericError", "desc": desc}, "id": command["id"]})
+            peer.refuse(command, {"class": "GenericError", "desc": desc})
         peer.command()
 
     connection = connected(behave)
@@ -265,7 +265,7 @@ def test_secrets_of_messages_sent_by_hand_are_in_no_error(connected):
     def behave(peer):
         command = peer.command()
         desc = f"no good: {command['arguments']}"
-        peer.send({"error": {"class": "GenericError", "desc": desc}, "id": command["id"]})
+        peer.refuse(command, {"class": "GenericError", "desc": desc})
         linger(peer)
 
     connection = connected(behave)

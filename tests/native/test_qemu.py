@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
+import socket
 import time
 
 import pytest
@@ -89,20 +91,45 @@ def test_a_stopped_process_is_named(qemu):
     assert connection.execute_qmp("query-status", timeout=AMPLE)["running"] is True
 
 
-def test_a_late_reply_reaches_nobody(qemu):
+@pytest.mark.parametrize("discover", [True, False])
+def test_a_late_reply_reaches_nobody(qemu, discover):
     """Fault: it was taken for the reply to the next command.
 
     QEMU sends the reply to whoever is connected by then, so the id alone must tell.
     """
     connection = QmpConnection(qemu.path, SHORT)
-    connection.connect(timeout=AMPLE)
+    connection.connect(timeout=AMPLE, discover=discover)
     for _ in range(5):
         qemu.pause()
         with pytest.raises(errors.QmpTimeoutError):
             connection.execute_qmp("query-version")
         qemu.resume()
-        connection.connect(timeout=AMPLE)
-        assert "running" in connection.execute_qmp("query-status", timeout=AMPLE)
+        connection.connect(timeout=AMPLE, discover=discover)
+        for _ in range(2):
+            assert "running" in connection.execute_qmp("query-status", timeout=AMPLE)
+
+
+@pytest.mark.parametrize("command", ["query-version", "no-such-command"])
+@pytest.mark.parametrize("discover", [True, False])
+def test_what_a_client_without_ids_left_reaches_nobody(qemu, discover, command):
+    """Ganeti's own module writes no ids: the reply that it did not wait for says not whose it is."""
+    for _ in range(5):
+        with socket.socket(socket.AF_UNIX) as other:
+            other.connect(str(qemu.path))
+            other.recv(1 << 16)
+            other.send(b'{"execute": "qmp_capabilities"}\n')
+            other.recv(1 << 16)
+            qemu.pause()
+            other.send(b'{"execute": "%s"}\n' % command.encode())
+        connection = QmpConnection(qemu.path, AMPLE)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            connected = pool.submit(connection.connect, discover=discover)
+            time.sleep(0.02)
+            qemu.resume()
+            connected.result()
+        for _ in range(2):
+            assert "running" in connection.execute_qmp("query-status")
+        connection.close()
 
 
 def test_a_process_that_is_gone_is_named(qemu):

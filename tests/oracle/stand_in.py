@@ -42,8 +42,14 @@ class Peer:
         raise EOFError
 
     def answer(self, command: dict[str, Any], value: Any) -> None:
-        """Replies as QEMU does: with the command's own id."""
-        reply = {"return": value}
+        """Replies as QEMU does: with the command's own id, if it has one."""
+        self._reply(command, {"return": value})
+
+    def refuse(self, command: dict[str, Any], error: dict[str, str]) -> None:
+        """The same with an error, which has a class and a desc."""
+        self._reply(command, {"error": error})
+
+    def _reply(self, command: dict[str, Any], reply: dict[str, Any]) -> None:
         if "id" in command:
             reply["id"] = command["id"]
         self.send(reply)

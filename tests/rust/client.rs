@@ -100,7 +100,15 @@ fn a_peer_that_hangs_up_at_any_byte_is_lost() {
             peer.say(&said);
         });
         let connection = monitor.connection();
-        let error = connection.connect(false, &within(AMPLE)).unwrap_err();
+        let connected = connection.connect(false, &within(AMPLE));
+        assert_eq!(
+            connected.is_ok(),
+            end >= GREETING.len(),
+            "after {end} bytes"
+        );
+        let error = connected
+            .and_then(|()| execute(&connection, "stop", AMPLE).map(drop))
+            .unwrap_err();
         assert!(
             matches!(error.kind, ErrorKind::Lost { .. }),
             "after {end} bytes: {error}"
@@ -169,6 +177,31 @@ fn a_message_above_the_limit_is_refused_before_it_is_all_there() {
         error.to_string().contains("more than 100000 bytes"),
         "{error}"
     );
+}
+
+/// Nobody waits for the end of negotiation: that it was refused shows with the first command.
+#[test]
+fn a_refused_negotiation_is_told_by_the_first_command() {
+    let monitor = Monitor::run(|peer| {
+        peer.say(GREETING);
+        peer.hear();
+        peer.say("{\"error\": {\"class\": \"GenericError\", \"desc\": \"not today\"}}\r\n");
+        let id = peer.hear().unwrap()["id"].clone();
+        let error = r#"{"class": "CommandNotFound", "desc": "Expecting capabilities"}"#;
+        peer.say(&format!("{{\"error\": {error}, \"id\": {id}}}\r\n"));
+        peer.stay();
+    });
+    let connection = monitor.connection();
+    connection.connect(false, &within(AMPLE)).unwrap();
+    let error = execute(&connection, "stop", AMPLE).unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Handshake { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("refused qmp_capabilities: not today"),
+        "{error}"
+    );
+    assert!(!connection.is_connected());
 }
 
 /// Fault: the time-out was one of each recv, so a byte or an event now and then held a call for

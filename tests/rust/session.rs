@@ -6,7 +6,7 @@
     clippy::indexing_slicing
 )]
 
-use ganeti_hv_kvm::qmp::message::{Body, Kind, Message};
+use ganeti_hv_kvm::qmp::message::Message;
 use ganeti_hv_kvm::qmp::session::{MAX_EVENTS, Session, Want};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,8 +16,20 @@ fn session() -> Session {
 }
 
 fn id_of(line: &[u8]) -> String {
+    id_if_any(line).unwrap()
+}
+
+fn id_if_any(line: &[u8]) -> Option<String> {
     let sent: serde_json::Value = serde_json::from_slice(line).unwrap();
-    sent["id"].to_string()
+    sent.get("id").map(ToString::to_string)
+}
+
+/// A reply as QEMU writes it: with the id of its command if that has one.
+fn reply(body: &str, id: Option<&str>) -> String {
+    match id {
+        Some(id) => format!("{{{body}, \"id\": {id}}}"),
+        None => format!("{{{body}}}"),
+    }
 }
 
 fn feed(session: &mut Session, text: &str) {
@@ -76,7 +88,8 @@ proptest! {
         let mut last_id = None::<String>;
         for (round, (before, after, fails)) in rounds.iter().enumerate() {
             let (ticket, line) = session.begin("query-name", None);
-            let id = id_of(&line);
+            let id = id_if_any(&line);
+            prop_assert_eq!(id.is_some(), round == 0);
             let mut stream = String::new();
             let mut say = |noise: &[Noise], stream: &mut String| {
                 for what in noise {
@@ -110,25 +123,22 @@ proptest! {
             } else {
                 format!(r#""return": {round}"#)
             };
-            stream.push_str(&["{", &body, ", \"id\": ", &id, "}\r\n"].concat());
+            stream.push_str(&(reply(&body, id.as_deref()) + "\r\n"));
             say(after, &mut stream);
 
-            let mut reply = None;
+            let mut came = None;
             for bytes in stream.as_bytes().chunks(piece) {
                 session.feed(bytes);
-                if reply.is_none() {
-                    reply = session.advance(&Want::Reply(&ticket)).unwrap();
+                if came.is_none() {
+                    came = session.advance(&Want::Reply(&ticket)).unwrap();
                 }
             }
             session.sort().unwrap();
-            let reply = reply.unwrap();
-            if let Kind::Reply { body: Body::Error { desc, .. }, .. } = &reply.kind {
-                prop_assert!(*fails);
-                prop_assert_eq!(desc, &round.to_string());
-            } else {
-                prop_assert_eq!(reply.payload().map(str::to_owned), Some(round.to_string()));
-            }
-            last_id = Some(id);
+            let came = came.unwrap();
+            prop_assert_eq!(came.refusal().is_some(), *fails);
+            let says = came.refusal().map_or(came.payload(), |(_, desc)| Some(desc));
+            prop_assert_eq!(says.map(str::to_owned), Some(round.to_string()));
+            last_id = id.or(last_id);
         }
         for number in 1..=events {
             let data = next_event(&mut session, &["E"], None).unwrap();
@@ -137,6 +147,56 @@ proptest! {
         prop_assert_eq!(next_event(&mut session, &["E"], None), None);
         prop_assert_eq!(session.lost_events(), 0);
         prop_assert_eq!(session.dropped_replies(), foreign);
+    }
+
+    /// QEMU gives the reply to an earlier client's last command to us; whose it is, is known before
+    /// the first of our own commands is over.
+    #[test]
+    fn an_earlier_clients_reply_is_never_ours(
+        stale in prop_oneof![
+            Just(""),
+            Just(r#""return": "stale""#),
+            Just(r#""return": {}"#),
+            Just(r#""error": {"class": "C", "desc": "stale"}"#),
+        ],
+        stale_id in prop_oneof![Just(None), Just(Some("-7")), Just(Some("\"Zk3x\""))],
+        fails in any::<bool>(),
+        others in 0_usize..4,
+        piece in 1_usize..60,
+    ) {
+        let mut session = session();
+        let asked = session.negotiate();
+        prop_assert_eq!(id_if_any(&asked), None);
+        let (ticket, line) = session.begin("first", None);
+        let mut stream = Vec::new();
+        if !stale.is_empty() {
+            stream.push(reply(stale, stale_id));
+        }
+        stream.push(r#"{"return": {}}"#.to_owned());
+        stream.push(event("E", 1));
+        let body = if fails { r#""error": {"class": "C", "desc": "0"}"# } else { r#""return": 0"# };
+        stream.push(reply(body, Some(&id_of(&line))));
+        let mut came = None;
+        for bytes in (stream.join("\r\n") + "\r\n").as_bytes().chunks(piece) {
+            session.feed(bytes);
+            if came.is_none() {
+                came = session.advance(&Want::Reply(&ticket)).unwrap();
+            }
+        }
+        let came = came.unwrap();
+        prop_assert_eq!(session.refusal(), None);
+        prop_assert_eq!(came.refusal().map_or(came.payload(), |(_, desc)| Some(desc)), Some("0"));
+        for number in 1..=others {
+            let (ticket, line) = session.begin("next", None);
+            prop_assert_eq!(id_if_any(&line), None);
+            feed(&mut session, &event("E", number + 1));
+            feed(&mut session, &format!("{{\"return\": {number}}}"));
+            let came = session.advance(&Want::Reply(&ticket)).unwrap().unwrap();
+            prop_assert_eq!(came.payload().map(str::to_owned), Some(number.to_string()));
+        }
+        for _ in 0..=others {
+            prop_assert!(next_event(&mut session, &["E"], None).is_some());
+        }
     }
 
     #[test]
@@ -216,7 +276,7 @@ fn what_an_earlier_session_was_to_get_is_dropped() {
     assert_eq!(reply.payload(), Some(id_of(&third).as_str()));
     assert_eq!(other.dropped_replies(), 2);
     let (_, fourth) = other.begin("cont", None);
-    assert_ne!(id_of(&fourth), id_of(&third));
+    assert_eq!(id_if_any(&fourth), None);
 }
 
 fn reply_to(session: &mut Session, command: &str) -> Option<Message> {
@@ -239,31 +299,41 @@ fn a_peer_without_ids_is_answered_in_order() {
     assert_eq!(reply.payload(), Some("3"));
 }
 
+/// QEMU says so where it could not read a command.
 #[test]
-fn a_peer_with_ids_leaves_them_out_only_of_errors() {
+fn an_error_without_an_id_is_for_the_oldest_command() {
+    let unreadable = r#"{"error": {"class": "GenericError", "desc": "JSON parse error"}}"#;
+    let mut session = session();
+    session.negotiate();
+    feed(&mut session, r#"{"return": {}}"#);
+    for _ in 0..2 {
+        let (ticket, _) = session.begin("a", None);
+        feed(&mut session, unreadable);
+        let came = session.advance(&Want::Reply(&ticket)).unwrap().unwrap();
+        assert_eq!(came.refusal(), Some(("GenericError", "JSON parse error")));
+    }
+    assert_eq!(session.refusal(), None);
+    assert_eq!(session.dropped_replies(), 0);
+}
+
+/// A reply without an id is nobody's while the oldest command has one.
+#[test]
+fn an_id_that_the_caller_wrote_is_waited_for() {
     let mut session = session();
     let (ticket, line) = session.begin("a", None);
-    feed(
-        &mut session,
-        &format!("{{\"return\": 1, \"id\": {}}}", id_of(&line)),
-    );
+    feed(&mut session, &reply(r#""return": 1"#, Some(&id_of(&line))));
     assert!(session.advance(&Want::Reply(&ticket)).unwrap().is_some());
-    let (ticket, _) = session.begin("b", None);
-    feed(&mut session, "{\"return\": 2}");
-    assert_eq!(session.advance(&Want::Reply(&ticket)), Ok(None));
+    session.adopt(r#"{"execute": "b", "id": 1}"#).unwrap();
+    let (ticket, _) = session.begin("c", None);
+    feed(&mut session, r#"{"return": "nobody's"}"#);
+    assert_eq!(session.advance(&Want::OldestReply), Ok(None));
     assert_eq!(session.dropped_replies(), 1);
-    feed(
-        &mut session,
-        r#"{"error": {"class": "GenericError", "desc": "JSON parse error"}}"#,
-    );
-    let reply = session.advance(&Want::Reply(&ticket)).unwrap().unwrap();
-    assert!(matches!(
-        reply.kind,
-        Kind::Reply {
-            body: Body::Error { .. },
-            ..
-        }
-    ));
+    feed(&mut session, r#"{"return": "b", "id": 1}"#);
+    feed(&mut session, r#"{"return": "c"}"#);
+    let came = session.advance(&Want::OldestReply).unwrap().unwrap();
+    assert_eq!(came.payload(), Some("\"b\""));
+    let came = session.advance(&Want::Reply(&ticket)).unwrap().unwrap();
+    assert_eq!(came.payload(), Some("\"c\""));
 }
 
 #[test]

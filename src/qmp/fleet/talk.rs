@@ -12,10 +12,11 @@ use nix::errno::Errno;
 
 use super::Question;
 use crate::errno;
-use crate::qmp::client::{CAPABILITIES, accept, at};
+use crate::qmp::client::{accept, at};
 use crate::qmp::codec::Codec;
+use crate::qmp::command::{self, CAPABILITIES};
 use crate::qmp::error::{ErrorKind, Result};
-use crate::qmp::message::{self, Body, Kind, Message};
+use crate::qmp::message::{Body, Kind, Message};
 use crate::qmp::transport::Transport;
 
 /// As JSON text; nobody counts his commands from below zero.
@@ -149,7 +150,7 @@ impl<'a> Talk<'a> {
         let mut lines = format!("{{\"execute\":\"{CAPABILITIES}\",\"id\":{ID}}}\n");
         for question in self.questions {
             let arguments = question.arguments.as_deref();
-            lines += &message::command_line(&question.command, arguments, None);
+            lines += &command::line(&question.command, arguments, None);
         }
         self.output = lines.into_bytes();
     }
