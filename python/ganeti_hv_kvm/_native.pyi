@@ -156,6 +156,9 @@ class QmpConnection:
         timeout: float | None = None,
         fds: Sequence[int] = (),
     ) -> Any: ...
+    def _log_command(
+        self, command: str, arguments: Mapping[str, Any] | None, result: object
+    ) -> None: ...
     def Execute(
         self,
         command: str,

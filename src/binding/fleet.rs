@@ -8,8 +8,8 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
+use super::command::{read_return, write_arguments};
 use super::errors;
-use super::qmp::{read_return, write_arguments};
 use super::wait::{default_timeout, timeout as seconds, without_gil};
 use crate::qmp::codec::DEFAULT_LIMIT;
 use crate::qmp::fleet::{self, Answer, Guest, Question};

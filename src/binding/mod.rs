@@ -3,6 +3,7 @@
 //! Nothing is decided here; arguments go down, results and errors come up, and the GIL is
 //! released for as long as the core may wait.
 
+mod command;
 mod errors;
 mod event;
 mod fleet;

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFrozenSet, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyDict, PyFrozenSet, PyString, PyTuple};
 
+use super::command::{is_debugging, read_return, write_arguments};
 use super::event::QmpEvent;
+use super::json;
 use super::message::QmpMessage;
 use super::wait::{default_timeout, timeout, without_gil};
-use super::{errors, json};
 use crate::qmp::codec::DEFAULT_LIMIT;
 use crate::qmp::message::{Kind, Message};
 use crate::qmp::{Call, Connection};
@@ -225,22 +226,40 @@ impl QmpConnection {
     #[pyo3(signature = (command, arguments = None, *, timeout = None, fds = Vec::new()),
         text_signature = "($self, command, arguments=None, *, timeout=None, fds=())")]
     fn execute_qmp<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         command: &str,
         arguments: Option<&Bound<'py, PyAny>>,
         timeout: Option<f64>,
         fds: Vec<RawFd>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let limit = self.limit(py, timeout)?;
-        let arguments = write_arguments(py, command, arguments)?;
+        let (py, this) = (slf.py(), slf.get());
+        let limit = this.limit(py, timeout)?;
+        let text = write_arguments(py, command, arguments)?;
         let call = Call {
             command,
-            arguments: arguments.as_deref(),
+            arguments: text.as_deref(),
             fds: &fds,
         };
-        let reply = without_gil(py, limit, |wait| self.connection.execute(call, wait))?;
-        self.read_return(py, &reply)
+        let reply = without_gil(py, limit, |wait| this.connection.execute(call, wait))?;
+        let value = this.read_return(py, &reply)?;
+        if is_debugging(py)? {
+            slf.call_method1("_log_command", (command, arguments, &value))?;
+        }
+        Ok(value)
+    }
+
+    /// Told of each command that was carried out, while the root logger takes debug messages.
+    #[expect(
+        clippy::unused_self,
+        reason = "it is a method for subclasses to override"
+    )]
+    fn _log_command(
+        &self,
+        command: &Bound<'_, PyAny>,
+        arguments: &Bound<'_, PyAny>,
+        result: &Bound<'_, PyAny>,
+    ) {
+        let _ = (command, arguments, result);
     }
 
     /// `execute_qmp` by its older name; a subclass's own `execute_qmp` is used.
@@ -342,35 +361,5 @@ impl QmpConnection {
         };
         let path = self.connection.path().display().to_string();
         format!("<QmpConnection {path:?}, {state}>")
-    }
-}
-
-/// A command's arguments as JSON text; None if there are none.
-pub(super) fn write_arguments(
-    py: Python<'_>,
-    command: &str,
-    arguments: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Option<String>> {
-    let Some(arguments) = arguments else {
-        return Ok(None);
-    };
-    if !arguments.is_truthy()? {
-        return Ok(None);
-    }
-    let wrong = |why: &str| errors::usage(py, format!("the arguments of {command} {why}"));
-    let Ok(mapping) = arguments.cast::<PyMapping>() else {
-        return Err(wrong("are no mapping"));
-    };
-    let dict = PyDict::new(py);
-    dict.update(mapping)?;
-    let text = json::dumps(dict.as_any(), json::Style::Wire)?;
-    Ok(Some(text.to_cow()?.into_owned()))
-}
-
-/// The value of a reply.
-pub(super) fn read_return<'py>(py: Python<'py>, reply: &Message) -> PyResult<Bound<'py, PyAny>> {
-    match reply.payload() {
-        Some(text) => json::loads(py, text),
-        None => Ok(py.None().into_bound(py)),
     }
 }

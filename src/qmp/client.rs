@@ -1,13 +1,14 @@
 //! A session over a transport: blocking calls with one deadline each.
 
+use std::fmt::Arguments;
 use std::os::fd::RawFd;
 use std::path::Path;
 
-use nix::errno::Errno;
 use serde::Deserialize;
 
 use super::command::CAPABILITIES;
 use super::error::{ErrorKind, PeerState, QmpError, Result};
+use super::failure::{accept, as_handshake, at, ended_kind, is_callers, why_not_connected};
 use super::message::{Greeting, Kind, Message};
 use super::session::{Session, Want};
 use super::transport::{Ended, Transport, Wait};
@@ -42,7 +43,9 @@ impl Client {
                 Ended::Failed(errno) => ErrorKind::Connect {
                     why: why_not_connected(path, errno),
                 },
-                other => ended_kind(other, "connecting", wait, || peer::state(path, None, false)),
+                other => ended_kind(other, format_args!("connecting"), wait, || {
+                    peer::state(path, None, false)
+                }),
             };
             at(path, kind)
         })?;
@@ -61,9 +64,13 @@ impl Client {
         if early {
             let line = self.session.negotiate();
             // What is wrong with it shows again when it is read from.
-            let _ = self.transmit(&line, &[], "connecting", wait);
+            let _ = self.transmit(&line, &[], format_args!("connecting"), wait);
         }
-        let greeting = self.wait_for(&Want::Greeting, "waiting for its greeting", wait)?;
+        let greeting = self.wait_for(
+            &Want::Greeting,
+            format_args!("waiting for its greeting"),
+            wait,
+        )?;
         if let Kind::Greeting(greeting) = greeting.kind {
             self.greeting = greeting;
         }
@@ -127,9 +134,9 @@ impl Client {
         wait: &Wait<'_>,
     ) -> Result<Message> {
         let (ticket, line) = self.session.begin(command, arguments);
-        let doing = format!("executing {command}");
-        self.transmit(&line, fds, &doing, wait)?;
-        let reply = self.wait_for(&Want::Reply(&ticket), &doing, wait)?;
+        let doing = format_args!("executing {command}");
+        self.transmit(&line, fds, doing, wait)?;
+        let reply = self.wait_for(&Want::Reply(&ticket), doing, wait)?;
         self.accept(reply, command, arguments)
     }
 
@@ -144,7 +151,7 @@ impl Client {
             .map_err(|bad| self.error(ErrorKind::Usage { why: bad.0 }))?;
         self.secrets.extend(secrets::find(Some(text)));
         self.secrets.dedup();
-        self.transmit(&line, fds, "sending a message", wait)
+        self.transmit(&line, fds, format_args!("sending a message"), wait)
     }
 
     /// The next message, whatever it is; what was kept comes first.
@@ -152,7 +159,7 @@ impl Client {
     /// # Errors
     /// Whatever [`ErrorKind`] fits.
     pub fn receive(&mut self, wait: &Wait<'_>) -> Result<Message> {
-        self.wait_for(&Want::Anything, "waiting for a message", wait)
+        self.wait_for(&Want::Anything, format_args!("waiting for a message"), wait)
     }
 
     /// The reply to the oldest command that was sent and not answered yet.
@@ -160,8 +167,8 @@ impl Client {
     /// # Errors
     /// Whatever [`ErrorKind`] fits; `command` is for the texts.
     pub fn response(&mut self, command: &str, wait: &Wait<'_>) -> Result<Message> {
-        let doing = format!("waiting for the reply to {command}");
-        let reply = self.wait_for(&Want::OldestReply, &doing, wait)?;
+        let doing = format_args!("waiting for the reply to {command}");
+        let reply = self.wait_for(&Want::OldestReply, doing, wait)?;
         self.accept(reply, command, None)
     }
 
@@ -177,7 +184,7 @@ impl Client {
         wait: &Wait<'_>,
     ) -> Result<Option<Message>> {
         let event = Want::Event { names, device };
-        match self.wait_for(&event, "waiting for an event", wait) {
+        match self.wait_for(&event, format_args!("waiting for an event"), wait) {
             Ok(message) => Ok(Some(message)),
             Err(QmpError {
                 kind: ErrorKind::TimedOut { .. },
@@ -195,7 +202,12 @@ impl Client {
         accept(reply, command, arguments, &self.secrets).map_err(|kind| self.error(kind))
     }
 
-    fn wait_for(&mut self, wanted: &Want<'_>, doing: &str, wait: &Wait<'_>) -> Result<Message> {
+    fn wait_for(
+        &mut self,
+        wanted: &Want<'_>,
+        doing: Arguments<'_>,
+        wait: &Wait<'_>,
+    ) -> Result<Message> {
         // A reply is never there as soon as its command has left: that look is spared. Of all
         // else, what has come by the last moment is still taken.
         let mut may_be_there = !matches!(wanted, Want::Reply(_));
@@ -216,7 +228,7 @@ impl Client {
     }
 
     /// Feeds the session what can be read at once; false if nothing can.
-    fn fill(&mut self, doing: &str) -> Result<bool> {
+    fn fill(&mut self, doing: Arguments<'_>) -> Result<bool> {
         match self.transport.read() {
             Ok(None) => Ok(false),
             Ok(Some([])) => Err(self.hung_up(doing)),
@@ -229,7 +241,7 @@ impl Client {
     }
 
     /// Feeds the session what comes next.
-    fn fill_in_time(&mut self, doing: &str, wait: &Wait<'_>) -> Result<()> {
+    fn fill_in_time(&mut self, doing: Arguments<'_>, wait: &Wait<'_>) -> Result<()> {
         match self.transport.read_in_time(wait) {
             Ok([]) => Err(self.hung_up(doing)),
             Ok(bytes) => {
@@ -241,7 +253,7 @@ impl Client {
         }
     }
 
-    fn hung_up(&self, doing: &str) -> QmpError {
+    fn hung_up(&self, doing: Arguments<'_>) -> QmpError {
         let place = if self.session.is_inside_message() {
             " in the middle of a message"
         } else {
@@ -254,7 +266,7 @@ impl Client {
         &mut self,
         bytes: &[u8],
         fds: &[RawFd],
-        doing: &str,
+        doing: Arguments<'_>,
         wait: &Wait<'_>,
     ) -> Result<()> {
         let mut sent = 0;
@@ -276,7 +288,7 @@ impl Client {
 
     /// Waits for room to write, reading meanwhile: QEMU takes no more commands while it cannot
     /// get rid of its replies and events.
-    fn make_room(&mut self, doing: &str, wait: &Wait<'_>) -> Result<()> {
+    fn make_room(&mut self, doing: Arguments<'_>, wait: &Wait<'_>) -> Result<()> {
         let ready = self
             .transport
             .ready_to_write(wait)
@@ -293,108 +305,21 @@ impl Client {
         at(self.transport.path(), kind)
     }
 
-    fn lost(&self, doing: &str, mut why: String) -> QmpError {
+    fn lost(&self, doing: Arguments<'_>, mut why: String) -> QmpError {
         if let Some(pid) = self.peer_pid() {
             let state = peer::process_state(pid);
             if !matches!(state, PeerState::Silent(_)) {
                 why = format!("{why}; {state}");
             }
         }
-        let doing = doing.to_owned();
+        let doing = doing.to_string();
         self.error(ErrorKind::Lost { doing, why })
     }
 
-    fn ended(&self, ended: Ended, doing: &str, wait: &Wait<'_>) -> QmpError {
+    fn ended(&self, ended: Ended, doing: Arguments<'_>, wait: &Wait<'_>) -> QmpError {
         let path = self.transport.path();
         self.error(ended_kind(ended, doing, wait, || {
             peer::state(path, self.peer_pid(), self.greeted)
         }))
-    }
-}
-
-/// A reply that says no, as the error it is; `hidden` are secrets besides those in `arguments`.
-pub(super) fn accept(
-    reply: Message,
-    command: &str,
-    arguments: Option<&str>,
-    hidden: &[String],
-) -> std::result::Result<Message, ErrorKind> {
-    let Some((class, desc)) = reply.refusal() else {
-        return Ok(reply);
-    };
-    let mut secrets = secrets::find(arguments);
-    secrets.extend_from_slice(hidden);
-    Err(ErrorKind::Refused {
-        command: command.to_owned(),
-        class: secrets::scrub(class, &secrets),
-        desc: secrets::scrub(desc, &secrets),
-    })
-}
-
-pub(super) fn at(path: &Path, kind: ErrorKind) -> QmpError {
-    QmpError {
-        path: path.display().to_string(),
-        kind,
-    }
-}
-
-fn ended_kind(
-    ended: Ended,
-    doing: &str,
-    wait: &Wait<'_>,
-    peer: impl FnOnce() -> PeerState,
-) -> ErrorKind {
-    let doing = doing.to_owned();
-    match ended {
-        Ended::Interrupted => ErrorKind::Interrupted,
-        Ended::TimedOut => ErrorKind::TimedOut {
-            doing,
-            limit: wait.deadline.limit(),
-            peer: peer(),
-        },
-        Ended::Closed => ErrorKind::Lost {
-            doing,
-            why: "it was closed here".to_owned(),
-        },
-        Ended::Failed(errno) => ErrorKind::Lost {
-            doing,
-            why: errno::text(errno),
-        },
-    }
-}
-
-/// Until QEMU takes commands, whatever it says wrong shows that it is no QMP monitor.
-fn as_handshake(error: QmpError) -> QmpError {
-    let why = match error.kind {
-        ErrorKind::Protocol { why } => why,
-        ErrorKind::Refused { command, desc, .. } => format!("it refused {command}: {desc}"),
-        kind => return QmpError { kind, ..error },
-    };
-    QmpError {
-        kind: ErrorKind::Handshake { why },
-        ..error
-    }
-}
-
-/// Whether a failed write is the fault of the descriptors to pass, and not of the connection.
-fn is_callers(errno: Errno, fds: &[RawFd]) -> bool {
-    let blames = [
-        Errno::EBADF,
-        Errno::EINVAL,
-        Errno::ETOOMANYREFS,
-        Errno::EMSGSIZE,
-    ];
-    !fds.is_empty() && blames.contains(&errno)
-}
-
-pub(super) fn why_not_connected(path: &Path, errno: Errno) -> String {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = std::fs::metadata(path).map(|meta| meta.file_type().is_socket());
-    match errno {
-        Errno::ENOENT => "there is no such socket".to_owned(),
-        Errno::ECONNREFUSED if matches!(is_socket, Ok(false)) => "it is not a socket".to_owned(),
-        Errno::ECONNREFUSED => "nobody listens there".to_owned(),
-        Errno::EPROTOTYPE => "it is a socket of another type".to_owned(),
-        errno => errno::text(errno),
     }
 }

@@ -48,6 +48,8 @@ type Owner = (u32, ThreadId);
 struct Slot {
     client: Option<Client>,
     owner: Option<Owner>,
+    /// So many threads wait for their turn.
+    waiting: usize,
     connected: bool,
     /// Set by `close()` for the call that runs now.
     closed: Arc<AtomicBool>,
@@ -236,10 +238,12 @@ impl Connection {
                 }
                 Some(_) => {
                     let slice = wait.deadline.slice();
-                    let (guard, _) = self
+                    slot.waiting += 1;
+                    let (mut guard, _) = self
                         .turn
                         .wait_timeout(slot, slice)
                         .unwrap_or_else(PoisonError::into_inner);
+                    guard.waiting -= 1;
                     // The interrupt may need a lock of its own, which another thread may hold
                     // that waits for this one.
                     drop(guard);
@@ -306,8 +310,11 @@ impl Drop for Turn<'_> {
             slot.client = client.take();
         }
         slot.connected = slot.client.is_some();
+        let waiting = slot.waiting;
         drop(slot);
         drop(client);
-        self.connection.turn.notify_all();
+        if waiting > 0 {
+            self.connection.turn.notify_all();
+        }
     }
 }

@@ -33,10 +33,23 @@ impl Deadline {
         self.limit
     }
 
+    /// When the call started.
+    #[must_use]
+    pub fn start(&self) -> Instant {
+        self.start
+    }
+
     /// What is left of it; zero when it has passed.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.limit.saturating_sub(self.start.elapsed())
+        self.remaining_at(Instant::now())
+    }
+
+    /// What is left of it at a certain time.
+    #[must_use]
+    pub fn remaining_at(&self, now: Instant) -> Duration {
+        let passed = now.saturating_duration_since(self.start);
+        self.limit.saturating_sub(passed)
     }
 
     /// Whether it has passed.

@@ -16,9 +16,9 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::client::{at, why_not_connected};
 use super::deadline::Interrupted;
 use super::error::{ErrorKind, PeerState, QmpError, Result};
+use super::failure::{at, why_not_connected};
 use super::peer::{self, Sockets};
 use super::transport::{Ended, Wait};
 use crate::errno;
@@ -168,7 +168,7 @@ impl<'a> Fleet<'a> {
                 wait.look_now_and_then()
             };
             match looked {
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(Ended::TimedOut) => return Ok(()),
                 Err(_) => return Err(interrupted()),
             }

@@ -3,7 +3,7 @@
 //! A message keeps its text; `return` and `data` stay text until somebody wants them, so that
 //! large ones are parsed once, straight into what the caller uses.
 
-mod large;
+mod reply;
 
 use std::fmt;
 use std::ops::Range;
@@ -13,9 +13,6 @@ use serde_json::value::RawValue;
 
 /// Lists and objects may lie this deep in each other; what parses them further is recursive.
 pub const MAX_DEPTH: usize = 100;
-
-/// From so many bytes on it counts how often a message is looked at.
-const LARGE: usize = 4096;
 
 /// A line is no QMP message. The text never repeats the line: it may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,14 +183,13 @@ impl Message {
         Ok(Self { text, kind })
     }
 
-    /// The same, but the value of a large reply is left for whoever reads it to check. Its id must
-    /// be no list and no object.
+    /// The same, but a reply's value is left for whoever reads it to check. Its id must be no list
+    /// and no object.
     ///
     /// # Errors
     /// As above.
     pub fn skim(text: String) -> Result<Self, BadMessage> {
-        let found = (text.len() >= LARGE).then(|| large::split(&text)).flatten();
-        let Some((value, id)) = found else {
+        let Some((value, id)) = reply::split(&text) else {
             return Self::parse(text);
         };
         let kind = Kind::Reply {

@@ -1,8 +1,9 @@
 //! The QEMU Machine Protocol: a client that always ends in time and says what it knows.
 //!
 //! From below: [`codec`] cuts bytes into lines, [`message`] takes them apart, [`command`] writes
-//! those that go out, [`session`] knows whose reply it is, [`transport`] owns the socket, [`client`] joins the two, and
-//! [`connection`] lets threads take turns. [`fleet`] asks many monitors at once.
+//! those that go out, [`session`] knows whose reply it is, [`transport`] owns the socket,
+//! [`client`] joins the two, and [`connection`] lets threads take turns. [`fleet`] asks many
+//! monitors at once.
 
 pub mod client;
 pub mod codec;
@@ -10,11 +11,13 @@ pub mod command;
 pub mod connection;
 pub mod deadline;
 pub mod error;
+mod failure;
 pub mod fleet;
 pub mod message;
 pub mod peer;
 mod secrets;
 pub mod session;
+mod ticket;
 pub mod transport;
 
 pub use connection::{Call, Connection, Info};

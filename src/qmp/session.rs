@@ -5,12 +5,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
-use std::time::SystemTime;
 
 use super::codec::{Codec, CodecError};
 use super::command;
 use super::message::{BadMessage, Body, Kind, Message};
+pub use super::ticket::Ticket;
+use super::ticket::label;
 
 /// So many events are kept for those who will listen; older ones are dropped, and counted.
 pub const MAX_EVENTS: usize = 1024;
@@ -37,14 +37,6 @@ impl From<BadMessage> for BadStream {
     fn from(error: BadMessage) -> Self {
         Self(error.0)
     }
-}
-
-/// A command on the wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ticket {
-    number: u64,
-    /// As JSON text, if it has one.
-    id: Option<String>,
 }
 
 /// What came of the wish to leave negotiation mode, where that was no command of its own.
@@ -263,7 +255,7 @@ impl Session {
     fn owner(&self, message: &Message) -> Option<&Ticket> {
         match &message.kind {
             Kind::Reply { id: Some(id), .. } => {
-                self.pending.iter().find(|ticket| is_id_of(ticket, id))
+                self.pending.iter().find(|ticket| ticket.has_id(id))
             }
             Kind::Reply { id: None, body } => {
                 let front = self.pending.front()?;
@@ -291,7 +283,7 @@ impl Session {
 
     fn learn(&mut self, message: &Message) {
         self.in_order |= matches!(&message.kind, Kind::Reply { id: Some(id), .. }
-            if self.pending.iter().any(|ticket| is_id_of(ticket, id)));
+            if self.pending.iter().any(|ticket| ticket.has_id(id)));
     }
 
     /// A reply was given out: its command waits no more.
@@ -388,43 +380,4 @@ impl Session {
     fn next_id(&self) -> Option<String> {
         (!self.in_order).then(|| command::quote(&label()))
     }
-}
-
-fn is_id_of(ticket: &Ticket, id: &str) -> bool {
-    ticket.id.as_deref().is_some_and(|ours| same(ours, id))
-}
-
-/// Whether two ids are equal, however their JSON is written.
-fn same(ours: &str, theirs: &str) -> bool {
-    if ours == theirs {
-        return true;
-    }
-    let parse = serde_json::from_str::<serde_json::Value>;
-    matches!((parse(ours), parse(theirs)), (Ok(ours), Ok(theirs)) if ours == theirs)
-}
-
-/// What no other command has for an id, but for one in ten million: four letters or digits.
-///
-/// QEMU gives the reply to a slow command to whoever is connected when it is ready, so an id must
-/// not come again in another connection, nor in another process, forked or not. It is short
-/// because QEMU takes some microseconds for each byte of a command.
-pub(super) fn label() -> String {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut rest = random();
-    let digits = std::iter::repeat_with(|| {
-        let digit = usize::try_from(rest % 62).unwrap_or_default();
-        rest /= 62;
-        DIGITS.get(digit).map_or('0', |digit| char::from(*digit))
-    });
-    digits.take(4).collect()
-}
-
-/// A number that differs between threads, processes (forked ones too) and moments.
-fn random() -> u64 {
-    let mut hasher = std::hash::RandomState::new().build_hasher();
-    hasher.write_u32(std::process::id());
-    if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-        hasher.write_u128(now.as_nanos());
-    }
-    hasher.finish()
 }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt,
-    recv, sendmsg, setsockopt, socket, sockopt,
+    recv, send, sendmsg, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -56,7 +56,7 @@ impl<'a> Wait<'a> {
             deadline,
             interrupt,
             closed: None,
-            looked: Cell::new(Instant::now()),
+            looked: Cell::new(deadline.start()),
         }
     }
 
@@ -71,12 +71,14 @@ impl<'a> Wait<'a> {
         }
     }
 
-    /// Asks the interrupt, and looks whether the connection was closed or the time is over.
+    /// Asks the interrupt, and looks whether the connection was closed or the time is over; gives
+    /// the time that is left.
     ///
     /// # Errors
     /// Why the wait is over.
-    pub fn look(&self) -> Result<(), Ended> {
-        self.looked.set(Instant::now());
+    pub fn look(&self) -> Result<Duration, Ended> {
+        let now = Instant::now();
+        self.looked.set(now);
         self.interrupt.check().map_err(|_| Ended::Interrupted)?;
         if self
             .closed
@@ -84,39 +86,39 @@ impl<'a> Wait<'a> {
         {
             return Err(Ended::Closed);
         }
-        if self.deadline.passed() {
-            return Err(Ended::TimedOut);
-        }
-        Ok(())
+        self.remaining(now)
     }
 
     /// Looks if it is time to: a peer that never stops sending must not keep signals away.
-    pub(super) fn look_now_and_then(&self) -> Result<(), Ended> {
-        if self.looked.get().elapsed() >= SLICE {
-            self.look()?;
+    pub(super) fn look_now_and_then(&self) -> Result<Duration, Ended> {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.looked.get()) >= SLICE {
+            return self.look();
         }
-        if self.deadline.passed() {
-            return Err(Ended::TimedOut);
-        }
-        Ok(())
+        self.remaining(now)
     }
 
-    /// Waits until a socket can be written, or read.
+    fn remaining(&self, now: Instant) -> Result<Duration, Ended> {
+        let remaining = self.deadline.remaining_at(now);
+        if remaining.is_zero() {
+            return Err(Ended::TimedOut);
+        }
+        Ok(remaining)
+    }
+
+    /// Waits until a socket is ready for one of `events`.
     ///
     /// # Errors
     /// Why the wait is over.
-    fn ready_to_write(&self, fd: &OwnedFd) -> Result<Ready, Ended> {
-        self.look_now_and_then()?;
+    fn ready(&self, fd: &OwnedFd, events: PollFlags) -> Result<Ready, Ended> {
+        let mut remaining = self.look_now_and_then()?;
         loop {
-            let mut fds = [PollFd::new(
-                fd.as_fd(),
-                PollFlags::POLLIN | PollFlags::POLLOUT,
-            )];
+            let mut fds = [PollFd::new(fd.as_fd(), events)];
             // Rounded up, so that the last slice does not spin.
-            let millis = self.deadline.slice().as_millis().saturating_add(1);
+            let millis = remaining.min(SLICE).as_millis() + 1;
             let timeout = PollTimeout::from(u8::try_from(millis).unwrap_or(u8::MAX));
             match poll(&mut fds, timeout) {
-                Ok(0) | Err(Errno::EINTR) => self.look()?,
+                Ok(0) | Err(Errno::EINTR) => remaining = self.look()?,
                 Ok(_) => {
                     let [fd] = &fds;
                     let got = fd.revents().unwrap_or(PollFlags::POLLIN);
@@ -143,8 +145,6 @@ pub struct Transport {
     path: PathBuf,
     peer_pid: Option<i32>,
     chunk: Vec<u8>,
-    /// How long the kernel lets a read wait.
-    patience: Duration,
 }
 
 impl Transport {
@@ -160,7 +160,7 @@ impl Transport {
             setsockopt(&fd, sockopt::SendTimeout, &patience).map_err(Ended::Failed)?;
             match connect(fd.as_raw_fd(), &address) {
                 Ok(()) | Err(Errno::EISCONN) => break,
-                Err(Errno::EAGAIN | Errno::EINTR) => wait.look()?,
+                Err(Errno::EAGAIN | Errno::EINTR) => drop(wait.look()?),
                 Err(errno) => return Err(Ended::Failed(errno)),
             }
         }
@@ -191,7 +191,6 @@ impl Transport {
             path: path.to_owned(),
             peer_pid,
             chunk: Vec::new(),
-            patience: Duration::ZERO,
         }
     }
 
@@ -212,7 +211,7 @@ impl Transport {
     /// # Errors
     /// Why the wait is over.
     pub fn ready_to_write(&self, wait: &Wait<'_>) -> Result<Ready, Ended> {
-        wait.ready_to_write(&self.fd)
+        wait.ready(&self.fd, PollFlags::POLLIN | PollFlags::POLLOUT)
     }
 
     /// What can be read without waiting: None if nothing is there, empty at the end.
@@ -220,7 +219,7 @@ impl Transport {
     /// # Errors
     /// The errno of the read.
     pub fn read(&mut self) -> Result<Option<&[u8]>, Errno> {
-        match self.receive(MsgFlags::MSG_DONTWAIT) {
+        match self.receive() {
             Ok(count) => Ok(self.chunk.get(..count)),
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(errno) => Err(errno),
@@ -229,32 +228,26 @@ impl Transport {
 
     /// Waits for something to read, and reads it; empty at the end.
     ///
-    /// The read itself waits, slice by slice: a poll before each would be one more system call.
-    ///
     /// # Errors
     /// Why the wait is over.
     pub fn read_in_time(&mut self, wait: &Wait<'_>) -> Result<&[u8], Ended> {
-        wait.look_now_and_then()?;
-        loop {
-            let slice = wait.deadline.slice();
-            if slice != self.patience {
-                setsockopt(&self.fd, sockopt::ReceiveTimeout, &to_kernel(slice))
-                    .map_err(Ended::Failed)?;
-                self.patience = slice;
-            }
-            match self.receive(MsgFlags::empty()) {
-                Ok(count) => return Ok(self.chunk.get(..count).unwrap_or_default()),
-                Err(Errno::EAGAIN | Errno::EINTR) => wait.look()?,
+        // A read that waits by itself would spare a system call, and takes longer than both.
+        let count = loop {
+            wait.ready(&self.fd, PollFlags::POLLIN)?;
+            match self.receive() {
+                Ok(count) => break count,
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(errno) => return Err(Ended::Failed(errno)),
             }
-        }
+        };
+        Ok(self.chunk.get(..count).unwrap_or_default())
     }
 
-    fn receive(&mut self, flags: MsgFlags) -> Result<usize, Errno> {
+    fn receive(&mut self) -> Result<usize, Errno> {
         if self.chunk.is_empty() {
             self.chunk.resize(SMALL, 0);
         }
-        let count = recv(self.fd.as_raw_fd(), &mut self.chunk, flags)?;
+        let count = recv(self.fd.as_raw_fd(), &mut self.chunk, MsgFlags::MSG_DONTWAIT)?;
         if count == self.chunk.len() && count < LARGE {
             self.chunk.resize(count * 2, 0);
         }
@@ -266,15 +259,15 @@ impl Transport {
     /// # Errors
     /// The errno of the write.
     pub fn write(&self, bytes: &[u8], fds: &[RawFd]) -> Result<usize, Errno> {
-        let rights = [ControlMessage::ScmRights(fds)];
-        let control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
-        match sendmsg::<UnixAddr>(
-            self.fd.as_raw_fd(),
-            &[IoSlice::new(bytes)],
-            control,
-            MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
-            None,
-        ) {
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        let fd = self.fd.as_raw_fd();
+        let sent = if fds.is_empty() {
+            send(fd, bytes, flags)
+        } else {
+            let rights = [ControlMessage::ScmRights(fds)];
+            sendmsg::<UnixAddr>(fd, &[IoSlice::new(bytes)], &rights, flags, None)
+        };
+        match sent {
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
             result => result,
         }

@@ -112,7 +112,7 @@ def test_a_late_reply_reaches_nobody(qemu, discover):
 @pytest.mark.parametrize("command", ["query-version", "no-such-command"])
 @pytest.mark.parametrize("discover", [True, False])
 def test_what_a_client_without_ids_left_reaches_nobody(qemu, discover, command):
-    """Ganeti's own module writes no ids: the reply that it did not wait for says not whose it is."""
+    """Ganeti's own module writes no ids: a reply that it left behind says not whose it is."""
     for _ in range(5):
         with socket.socket(socket.AF_UNIX) as other:
             other.connect(str(qemu.path))

@@ -206,18 +206,13 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
 }
 
 proptest! {
-    /// A large reply is not looked at inside; what is found of it must be the same.
+    /// A reply is not looked at inside; what is found of it must be the same.
     #[test]
-    fn a_large_reply_is_found_from_its_ends(value in value(), id in proptest::option::of(scalar())) {
-        let filler = "x".repeat(5000);
-        for large in [
-            format!("[\"{filler}\", {}]", spaced(&value)),
-            format!("{{\"a\": \"{filler}\", \"id\": {}}}", spaced(&value)),
-            format!("\"{filler}\""),
-        ] {
+    fn a_reply_is_found_from_its_ends(value in value(), id in proptest::option::of(scalar())) {
+        for value in [spaced(&value), format!("{{\"a\": 1, \"id\": {}}}", spaced(&value))] {
             let text = match &id {
-                Some(id) => format!("{{\"return\": {large}, \"id\": {}}}", spaced(id)),
-                None => format!("{{\"return\": {large}}}"),
+                Some(id) => format!("{{\"return\": {value}, \"id\": {}}}", spaced(id)),
+                None => format!("{{\"return\": {value}}}"),
             };
             prop_assert_eq!(Message::skim(text.clone()), Message::parse(text.clone()));
             let twisted = text.replacen("{\"return\": ", "{\"return\":", 1);
@@ -227,7 +222,7 @@ proptest! {
 
     /// Of what is no JSON it may take a part for the value, but then that is no JSON either.
     #[test]
-    fn a_large_reply_that_is_no_json_has_no_value(
+    fn a_reply_that_is_no_json_has_no_value(
         parts in proptest::collection::vec(
             prop_oneof![
                 Just("{"), Just("}"), Just("["), Just("]"), Just(":"), Just(", "), Just("\""),
@@ -237,7 +232,7 @@ proptest! {
             0..12,
         ),
     ) {
-        let text = format!("{{\"return\": [\"{}\"]{}}}", "x".repeat(5000), parts.concat());
+        let text = format!("{{\"return\": [{}}}", parts.concat());
         let is_json = |text: &str| serde_json::from_str::<serde_json::Value>(text).is_ok();
         if let (Ok(skimmed), Err(_)) = (Message::skim(text.clone()), Message::parse(text)) {
             let Kind::Reply { id, .. } = &skimmed.kind else {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ganeti_hv_kvm import _native
@@ -65,30 +65,11 @@ class QmpConnection(DeviceCommands, MigrationCommands, _native.QmpConnection):
         """
         super().connect(timeout=timeout, discover=self.discovers if discover is None else discover)
 
-    def execute_qmp(
-        self,
-        command: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        timeout: float | None = None,
-        fds: Sequence[int] = (),
-    ) -> Any:
-        """Give a command and return the value of its "return".
-
-        Args:
-            command: QMP's name of it.
-            arguments: QMP's names and values.
-            timeout: seconds for the whole call; None for the connection's own.
-            fds: file descriptors that QEMU is to receive together with the command.
-
-        Raises:
-            errors.HypervisorError: one of the classes in ``ganeti_hv_kvm.errors``, by what the
-                caller can do about it.
-        """
-        result = super().execute_qmp(command, arguments, timeout=timeout, fds=fds)
-        if command not in _UNLOGGED and logging.getLogger().isEnabledFor(logging.DEBUG):
+    def _log_command(
+        self, command: str, arguments: Mapping[str, Any] | None, result: object
+    ) -> None:
+        if command not in _UNLOGGED:
             logging.debug("QMP %s %s: %s", command, _loggable(arguments), result)
-        return result
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:

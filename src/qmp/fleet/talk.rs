@@ -12,10 +12,10 @@ use nix::errno::Errno;
 
 use super::Question;
 use crate::errno;
-use crate::qmp::client::{accept, at};
 use crate::qmp::codec::Codec;
 use crate::qmp::command::{self, CAPABILITIES};
 use crate::qmp::error::{ErrorKind, Result};
+use crate::qmp::failure::{accept, at};
 use crate::qmp::message::{Body, Kind, Message};
 use crate::qmp::transport::Transport;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,20 @@ def test_a_check_for_commands_asks_for_them(path: str, heard: list[str]) -> None
     with make(path) as qmp, pytest.raises(errors.HotplugError, match=r"lacks device_add$"):
         qmp.CheckDiskHotAddSupport()
     assert heard == ["qmp_capabilities", "query-commands"]
+
+
+def test_commands_are_logged_while_debugging_and_their_secrets_never(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = {"protocol": "vnc", "password": "hunter2"}
+    with monitor.QmpConnection(path) as qmp:
+        caplog.set_level(logging.INFO)
+        qmp.execute_qmp("add-fd")
+        assert caplog.messages == []
+        caplog.set_level(logging.DEBUG)
+        with pytest.raises(errors.QmpCommandNotSupported):
+            qmp.execute_qmp("set_password", arguments)
+        qmp.execute_qmp("blockdev-add", arguments)
+        assert qmp.Execute("add-fd") == {}
+    hidden = {"protocol": "vnc", "password": "***"}
+    assert caplog.messages == [f"QMP blockdev-add {hidden}: {{}}", "QMP add-fd {}: {}"]

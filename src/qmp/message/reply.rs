@@ -1,7 +1,7 @@
-//! Large replies, known by how QEMU begins and ends them.
+//! Replies, known by how QEMU begins and ends them.
 //!
-//! To look for the end of a value of megabytes takes as long as to make objects of it, and whoever
-//! makes them looks at each byte anyway. So it is left to him, and its place found from both ends.
+//! To look for the end of a value takes half as long as to make objects of it, and whoever makes
+//! them looks at each byte anyway. So it is left to him, and its place found from both ends.
 
 use std::ops::Range;
 
