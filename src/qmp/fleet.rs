@@ -25,8 +25,10 @@ use crate::errno;
 pub use exchange::{Answer, Guest, Question, Verdict};
 use talk::Talk;
 
-/// After this, and then ever less often, whoever is silent is looked at from outside.
-const FIRST_LOOK: Duration = Duration::from_millis(25);
+/// When nobody has said anything for this long, whoever is silent is looked at from outside; then
+/// again, ever less often. As long as answers come, looking would only delay them.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+/// But no longer than this, because somebody may never stop talking.
 const LONGEST_LOOK: Duration = Duration::from_millis(250);
 
 /// Asks all guests the same questions. Their answers come in the order of the guests.
@@ -152,7 +154,8 @@ impl<'a> Fleet<'a> {
         let room = self.guests.len().clamp(1, 1024);
         let mut events = vec![EpollEvent::empty(); room];
         let mut pause = FIRST_LOOK;
-        let mut next_look = Instant::now() + pause;
+        let mut last_look = Instant::now();
+        let mut next_look = last_look + pause;
         while self.missing > 0 {
             let until_look = next_look.saturating_duration_since(Instant::now());
             let millis = until_look.min(wait.deadline.slice()).as_millis() + 1;
@@ -172,9 +175,14 @@ impl<'a> Fleet<'a> {
                 Err(Ended::TimedOut) => return Ok(()),
                 Err(_) => return Err(interrupted()),
             }
-            if Instant::now() >= next_look {
+            let now = Instant::now();
+            if count > 0 {
+                next_look = (now + pause).min(last_look + LONGEST_LOOK);
+            }
+            if now >= next_look {
                 self.look_around();
-                next_look = Instant::now() + pause;
+                last_look = Instant::now();
+                next_look = last_look + pause;
                 pause = (pause * 2).min(LONGEST_LOOK);
             }
         }

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 FLOOR = "bare socket"
-FLOOR_WITH_ID = "bare socket, ids"
 OURS = "ours"
 OURS_INNER = "ours, operations"
 GANETI = {"3.0": "Ganeti 3.0.2", "3.1": "Ganeti 3.1"}
@@ -30,13 +29,11 @@ class Bare:
     """No more than the socket calls and bytes that it takes: what a client can be close to.
 
     One send and one receive into a buffer that is there already; nothing is looked at but the end
-    of the line. With ``ids``, the bytes are those that our client sends.
+    of the line.
     """
 
-    def __init__(self, path: str, ids: bool = False) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._ids = ids
-        self._count = 0
         self._buffer = bytearray(1 << 18)
 
     def connect(self) -> None:
@@ -46,11 +43,7 @@ class Bare:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str) -> memoryview:
-        tail = b"}\n"
-        if self._ids:
-            self._count += 1
-            tail = b',"id":-%d}\n' % self._count if self._count > 1 else b',"id":"Zk3x"}\n'
-        self._socket.send(b'{"execute":"%s"%s' % (command.encode(), tail))
+        self._socket.send(b'{"execute":"%s"}\n' % command.encode())
         return self._read_line()
 
     def _read_line(self) -> memoryview:
@@ -130,8 +123,6 @@ def make(subject: str, path: str) -> Client:
     """The client that goes by this name; Ganeti's modules have been chosen before."""
     if subject == FLOOR:
         return Bare(path)
-    if subject == FLOOR_WITH_ID:
-        return Bare(path, ids=True)
     if subject == QEMU_QMP:
         return QemuQmp(path)
     if subject == QMP:

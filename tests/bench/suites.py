@@ -11,15 +11,15 @@ from typing import Any
 
 from harness import idle_guests, paths
 
-from . import clients, imports
-from .clients import FLOOR, FLOOR_WITH_ID, GANETI, OURS, OURS_INNER, QEMU_QMP, QMP
+from . import awake, clients, imports
+from .clients import FLOOR, GANETI, OURS, OURS_INNER, QEMU_QMP, QMP
 from .pool import Role, compare, workers
 from .results import Bar, Curve, Report, Series, Table
 from .stand_in import SizedMonitor
 from .tasks import ORJSON, PYTHON_JSON
 
 RECORDED = paths.PROJECT / "tests/data/qmp/7.2"
-WIRE = (FLOOR, FLOOR_WITH_ID, OURS, OURS_INNER, GANETI["3.0"], GANETI["3.1"], QEMU_QMP, QMP)
+WIRE = (FLOOR, OURS, OURS_INNER, GANETI["3.0"], GANETI["3.1"], QEMU_QMP, QMP)
 NODES = (OURS, GANETI["3.0"], GANETI["3.1"])
 
 
@@ -40,6 +40,7 @@ QUICK = Effort(3, 3, (1, 10), (1 << 10, 1 << 17))
 def wire(report: Report, effort: Effort) -> None:
     """One real QEMU, one client at a time."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder, ExitStack() as stack:
+        stack.enter_context(awake.one_for_all())
         (guest,) = stack.enter_context(idle_guests.running(Path(folder), 1))
         pool = stack.enter_context(workers(WIRE))
         path = str(guest.qmp)
@@ -60,8 +61,8 @@ def wire(report: Report, effort: Effort) -> None:
     ]
     fastest = min((QEMU_QMP, QMP, *GANETI.values()), key=lambda peer: whole.spread(peer).middle)
     report.bars += [
-        Bar("query-status: at most 1.05 of the bare socket that sends the same bytes", 1.05,
-            on_open.ratio(OURS, FLOOR_WITH_ID).middle),
+        Bar("query-status: at most 1.05 of a bare socket", 1.05,
+            on_open.ratio(OURS, FLOOR).middle),
         Bar(f"connect and one command, in operations: no slower than the fastest peer ({fastest})",
             1.0, whole.ratio(OURS_INNER, fastest).middle),
         Bar("connect and one command, the public class: no slower than Ganeti 3.0.2's", 1.0,
@@ -144,15 +145,41 @@ def listing(report: Report, effort: Effort) -> None:
                 )
             if count == min(100, effort.guests[-1]):
                 _hung(report, guests, [worker for worker in pool if worker.subject != FLOOR])
+        _growth(report, effort, run_folder, guests)
     report.curves.append(Curve("listing", "GetAllInstancesInfo", "guests", "milliseconds", lines))
-    full, most = min(100, effort.guests[-1]), effort.guests[-1]
-    report.bars += [
+    full = min(100, effort.guests[-1])
+    report.bars.append(
         Bar(f"listing {full} guests: at most 1.25 of a bare poll loop", 1.25,
-            found[full].ratio(OURS, FLOOR).middle),
-        Bar(f"listing {most} guests: at most {most / full:g} times {full} of them, and a tenth",
-            1.1 * most / full,
-            found[most].spread(OURS).middle / found[full].spread(OURS).middle),
-    ]  # fmt: skip
+            found[full].ratio(OURS, FLOOR).middle)
+    )  # fmt: skip
+
+
+def _growth(
+    report: Report, effort: Effort, run_folder: Path, guests: list[idle_guests.IdleGuest]
+) -> None:
+    """A third of the guests and all of them in the same rounds: what disturbs meets both."""
+    few, most = len(guests) // 3, len(guests)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, ExitStack() as stack:
+        for guest in guests[:few]:
+            for path in (guest.qmp, guest.pidfile, guest.runtime):
+                link = Path(folder) / path.relative_to(run_folder)
+                link.parent.mkdir(exist_ok=True)
+                link.symlink_to(path)
+        pool, requests = [], {}
+        for subject in (OURS, FLOOR):
+            for count, where in ((few, Path(folder)), (most, run_folder)):
+                (worker,) = stack.enter_context(workers([subject], where))
+                worker.subject = f"{subject}, {count} guests"
+                paths = [str(guest.qmp) for guest in guests[:count]]
+                requests[worker.subject] = {"task": "listing", "paths": paths, "samples": 3}
+                pool.append(worker)
+        series = compare(pool, requests.__getitem__, effort.rounds)
+    one, all_ = f"{OURS}, {few} guests", f"{OURS}, {most} guests"
+    report.tables.append(Table(f"listing {few} and {most} guests in turn", "ms", series, one))
+    report.bars.append(
+        Bar(f"listing {most} guests: at most {most / few:g} times {few} of them, and a tenth",
+            1.1 * most / few, series.ratio(all_, one).middle)
+    )  # fmt: skip
 
 
 DEADLINE = 2.0
