@@ -1,6 +1,7 @@
 //! Bytes in, lines out: incremental, each byte looked at once, with a limit.
 
 use std::fmt;
+use std::str::Utf8Error;
 
 /// The largest message that is taken unless another limit is set: 64 MiB.
 pub const DEFAULT_LIMIT: usize = 64 << 20;
@@ -108,21 +109,37 @@ impl Codec {
             };
             self.work += offset as u64 + 1;
             let end = self.scanned + offset;
-            let line = self.buffer.get(self.start..end).unwrap_or_default();
-            if line.len() > self.limit {
+            if end - self.start > self.limit {
                 return Err(CodecError::TooLong(self.limit));
             }
-            let text = std::str::from_utf8(line)
-                .map_err(|error| CodecError::NotUtf8(error.valid_up_to()))?
-                .trim();
-            let text = (!text.is_empty()).then(|| text.to_owned());
             self.work += (end - self.start) as u64;
-            self.start = end + 1;
-            self.scanned = self.start;
-            if text.is_some() {
-                return Ok(text);
+            let text = self.take(end)?;
+            if !text.is_empty() {
+                return Ok(Some(text));
             }
         }
+    }
+
+    /// Takes the line that ends at `end` out of the buffer.
+    fn take(&mut self, end: usize) -> Result<String, CodecError> {
+        let not_utf8 = |error: Utf8Error| CodecError::NotUtf8(error.valid_up_to());
+        if self.start == 0 && end + 1 == self.buffer.len() {
+            // Nothing else has come: a large reply need not be copied.
+            let mut line = std::mem::take(&mut self.buffer);
+            self.scanned = 0;
+            line.truncate(line.trim_ascii_end().len());
+            let text = String::from_utf8(line).map_err(|error| not_utf8(error.utf8_error()))?;
+            if text.trim().len() < text.len() {
+                return Ok(text.trim().to_owned());
+            }
+            return Ok(text);
+        }
+        let line = self.buffer.get(self.start..end).unwrap_or_default();
+        let text = std::str::from_utf8(line).map_err(not_utf8)?;
+        let text = text.trim().to_owned();
+        self.start = end + 1;
+        self.scanned = self.start;
+        Ok(text)
     }
 
     fn rest(&self) -> &[u8] {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from .clients import FLOOR, GANETI, OURS, OURS_INNER, QEMU_QMP, QMP
 from .pool import Role, compare, workers
 from .results import Bar, Curve, Report, Series, Table
 from .stand_in import SizedMonitor
-from .tasks import ORJSON, PYTHON_JSON
+from .tasks import MARSHAL, ORJSON, PYTHON_JSON
 
 RECORDED = paths.PROJECT / "tests/data/qmp/7.2"
 WIRE = (FLOOR, OURS, OURS_INNER, GANETI["3.0"], GANETI["3.1"], QEMU_QMP, QMP)
@@ -101,24 +102,30 @@ def decoding(report: Report, effort: Effort) -> None:
     with workers(["decoders"]) as (worker,):
         pool = [Role(worker, subject) for subject in subjects]
 
-        def measure(name: str, copies: int) -> Series:
-            path = RECORDED / f"{name}.json"
+        def measure(path: Path, copies: int) -> Series:
             size = path.stat().st_size * copies
             request: dict[str, Any] = {"task": "decoding", "path": str(path), "copies": copies}
             request |= {"times": max(1, 200_000 // size), "samples": 3 * effort.samples}
             return compare(pool, request, effort.rounds)
 
         for name in names:
-            series = measure(name, 1)
-            size = (RECORDED / f"{name}.json").stat().st_size
+            path = RECORDED / f"{name}.json"
+            series, size = measure(path, 1), path.stat().st_size
             unit = "µs" if size < 10_000 else "ms"
             report.tables.append(Table(f"decoding {name} ({size} bytes)", unit, series, ORJSON))
             report.bars.append(
                 Bar(f"decoding {name}: no slower than orjson", 1.0,
                     series.ratio(OURS, ORJSON).middle)
             )  # fmt: skip
-        series = measure("query-qmp-schema", 20)
+        pool.append(Role(worker, MARSHAL))
+        series = measure(RECORDED / "query-qmp-schema.json", 20)
         report.tables.append(Table("decoding 4 MiB of schema", "ms", series, ORJSON))
+        with tempfile.NamedTemporaryFile("w", dir="/tmp") as file:
+            lines = [f"{number:08} " + "x" * 70 for number in range(50_000)]
+            json.dump({"return": lines}, file)
+            file.flush()
+            series = measure(Path(file.name), 1)
+        report.tables.append(Table("decoding 4 MiB of text", "ms", series, ORJSON))
 
 
 def listing(report: Report, effort: Effort) -> None:
