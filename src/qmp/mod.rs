@@ -14,6 +14,7 @@ pub mod error;
 mod failure;
 pub mod fleet;
 pub mod message;
+mod negotiation;
 pub mod peer;
 mod secrets;
 pub mod session;

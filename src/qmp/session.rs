@@ -9,6 +9,7 @@ use std::fmt;
 use super::codec::{Codec, CodecError};
 use super::command;
 use super::message::{BadMessage, Body, Kind, Message};
+use super::negotiation::Negotiation;
 pub use super::ticket::Ticket;
 use super::ticket::label;
 
@@ -39,17 +40,6 @@ impl From<BadMessage> for BadStream {
     }
 }
 
-/// What came of the wish to leave negotiation mode, where that was no command of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Negotiation {
-    /// Nothing is open.
-    Settled,
-    /// Its reply has not come.
-    Open,
-    /// There was an error without an id: its own, or of an earlier client's last command.
-    Refused(String),
-}
-
 /// What a call waits for.
 #[derive(Debug, Clone)]
 pub enum Want<'a> {
@@ -70,11 +60,20 @@ pub enum Want<'a> {
     Anything,
 }
 
+/// What nobody has wanted yet.
+#[derive(Debug)]
+struct Kept {
+    message: Message,
+    /// The number of the command that it answers.
+    owner: Option<u64>,
+}
+
 /// One connection's protocol state.
 #[derive(Debug)]
 pub struct Session {
     codec: Codec,
     last_number: u64,
+    /// Commands whose reply has not come.
     pending: VecDeque<Ticket>,
     /// A reply with an id of ours has come: from now on the order tells whose they are.
     in_order: bool,
@@ -83,7 +82,7 @@ pub struct Session {
     negotiation: Negotiation,
     /// The caller wrote an id that is a list or an object.
     has_odd_ids: bool,
-    kept: VecDeque<Message>,
+    kept: VecDeque<Kept>,
     kept_bytes: usize,
     kept_events: usize,
     lost_events: u64,
@@ -140,10 +139,7 @@ impl Session {
     /// Why the peer did not leave negotiation mode, if it did not.
     #[must_use]
     pub fn refusal(&self) -> Option<&str> {
-        match &self.negotiation {
-            Negotiation::Refused(why) => Some(why),
-            Negotiation::Settled | Negotiation::Open => None,
-        }
+        self.negotiation.refusal()
     }
 
     /// The bytes of a new command, and what to wait for its reply with.
@@ -188,19 +184,16 @@ impl Session {
     /// # Errors
     /// [`BadStream`]: nothing more can be read.
     pub fn advance(&mut self, want: &Want<'_>) -> Result<Option<Message>, BadStream> {
-        if let Some(place) = self.kept.iter().position(|kept| self.fits(want, kept)) {
-            return Ok(self.take(place));
+        self.give_orphans();
+        let fits = |kept: &Kept| self.fits(want, &kept.message, kept.owner);
+        if let Some(place) = self.kept.iter().position(fits) {
+            return Ok(self.remove(place));
         }
-        while let Some(message) = self.next_message()? {
-            if !matches!(want, Want::Greeting) && self.negotiates(&message) {
-                continue;
-            }
-            self.learn(&message);
-            if self.fits(want, &message) {
-                self.settle(&message);
+        while let Some((message, owner)) = self.next_message(want)? {
+            if self.fits(want, &message, owner) {
                 return Ok(Some(message));
             }
-            self.keep(want, message)?;
+            self.keep(want, message, owner)?;
         }
         Ok(None)
     }
@@ -210,36 +203,48 @@ impl Session {
     /// # Errors
     /// [`BadStream`]: nothing more can be read.
     pub fn sort(&mut self) -> Result<(), BadStream> {
-        while let Some(message) = self.next_message()? {
-            if self.negotiates(&message) {
-                continue;
-            }
-            self.learn(&message);
-            self.keep(&Want::OldestReply, message)?;
+        while let Some((message, owner)) = self.next_message(&Want::OldestReply)? {
+            self.keep(&Want::OldestReply, message, owner)?;
         }
         Ok(())
     }
 
-    fn next_message(&mut self) -> Result<Option<Message>, BadStream> {
-        let Some(line) = self.codec.next_line()? else {
-            return Ok(None);
-        };
-        let message = if self.has_odd_ids {
-            Message::parse(line)
-        } else {
-            Message::skim(line)
-        };
-        Ok(Some(message?))
+    /// The next message, with the number of the command that it answers: that waits no more.
+    fn next_message(
+        &mut self,
+        want: &Want<'_>,
+    ) -> Result<Option<(Message, Option<u64>)>, BadStream> {
+        while let Some(line) = self.codec.next_line()? {
+            let message = if self.has_odd_ids {
+                Message::parse(line)?
+            } else {
+                Message::skim(line)?
+            };
+            if matches!(want, Want::Greeting) || !self.negotiation.takes(&message) {
+                let owner = self.claim(&message);
+                return Ok(Some((message, owner)));
+            }
+        }
+        Ok(None)
     }
 
-    fn fits(&self, want: &Want<'_>, message: &Message) -> bool {
+    fn fits(&self, want: &Want<'_>, message: &Message, owner: Option<u64>) -> bool {
         match (want, &message.kind) {
             (Want::Anything, _) | (Want::Greeting, Kind::Greeting(_)) => true,
-            (Want::Reply(ticket), Kind::Reply { .. }) => self.owner(message) == Some(*ticket),
-            (Want::OldestReply, Kind::Reply { id: None, .. }) if self.pending.is_empty() => true,
-            (Want::OldestReply, Kind::Reply { .. }) => self
-                .owner(message)
-                .is_some_and(|owner| self.pending.front() == Some(owner)),
+            (Want::Reply(ticket), Kind::Reply { .. }) => owner == Some(ticket.number),
+            (Want::OldestReply, Kind::Reply { id, .. }) => {
+                let kept = self.kept.iter().filter_map(|kept| kept.owner);
+                let oldest = self
+                    .pending
+                    .iter()
+                    .map(|ticket| ticket.number)
+                    .chain(kept)
+                    .min();
+                match (owner, oldest) {
+                    (Some(owner), oldest) => oldest.is_none_or(|oldest| owner <= oldest),
+                    (None, oldest) => id.is_none() && oldest.is_none(),
+                }
+            }
             (Want::Event { names, device }, Kind::Event(event)) => {
                 names.contains(&event.name) && device.is_none_or(|device| event.is_about(device))
             }
@@ -247,54 +252,49 @@ impl Session {
         }
     }
 
-    /// The command that a reply answers, if one of those that wait.
+    /// The number of the command that a reply answers, if one of those that wait; it waits no more.
     ///
     /// Without an id it is the oldest: if that has none either, or of a peer that never repeats
     /// ids (a test's stand-in), or where QEMU could not read the command, which it always says by
     /// an error.
-    fn owner(&self, message: &Message) -> Option<&Ticket> {
-        match &message.kind {
-            Kind::Reply { id: Some(id), .. } => {
-                self.pending.iter().find(|ticket| ticket.has_id(id))
+    fn claim(&mut self, message: &Message) -> Option<u64> {
+        let Kind::Reply { id, body } = &message.kind else {
+            return None;
+        };
+        let place = if let Some(id) = id {
+            let place = self.pending.iter().position(|ticket| ticket.has_id(id))?;
+            self.in_order = true;
+            place
+        } else {
+            let repeats = self.knows_ids() && self.pending.front()?.id.is_some();
+            if repeats && matches!(body, Body::Return(_)) {
+                return None;
             }
-            Kind::Reply { id: None, body } => {
-                let front = self.pending.front()?;
-                let repeats = front.id.is_some() && (self.in_order || self.is_strict);
-                (!repeats || matches!(body, Body::Error { .. })).then_some(front)
+            0
+        };
+        self.pending.remove(place).map(|ticket| ticket.number)
+    }
+
+    fn knows_ids(&self) -> bool {
+        self.in_order || self.is_strict
+    }
+
+    /// What a peer without ids answered before it was asked goes to who asks next.
+    fn give_orphans(&mut self) {
+        let is_reply = |kept: &&mut Kept| matches!(kept.message.kind, Kind::Reply { .. });
+        for orphan in self.kept.iter_mut().filter(is_reply) {
+            if orphan.owner.is_none() {
+                orphan.owner = self.pending.pop_front().map(|ticket| ticket.number);
             }
-            _ => None,
         }
     }
 
-    /// Whether a message is all that the end of negotiation brings, and nobody's reply.
-    fn negotiates(&mut self, message: &Message) -> bool {
-        let Kind::Reply { id: None, body } = &message.kind else {
-            return false;
-        };
-        self.negotiation = match (&self.negotiation, body) {
-            (Negotiation::Settled, _) | (Negotiation::Refused(_), Body::Error { .. }) => {
-                return false;
-            }
-            (_, Body::Return(_)) => Negotiation::Settled,
-            (Negotiation::Open, Body::Error { desc, .. }) => Negotiation::Refused(desc.clone()),
-        };
-        true
-    }
-
-    fn learn(&mut self, message: &Message) {
-        self.in_order |= matches!(&message.kind, Kind::Reply { id: Some(id), .. }
-            if self.pending.iter().any(|ticket| ticket.has_id(id)));
-    }
-
-    /// A reply was given out: its command waits no more.
-    fn settle(&mut self, message: &Message) {
-        let owner = self.owner(message).cloned();
-        if let Some(owner) = owner {
-            self.pending.retain(|ticket| *ticket != owner);
-        }
-    }
-
-    fn keep(&mut self, want: &Want<'_>, message: Message) -> Result<(), BadStream> {
+    fn keep(
+        &mut self,
+        want: &Want<'_>,
+        message: Message,
+        owner: Option<u64>,
+    ) -> Result<(), BadStream> {
         match &message.kind {
             Kind::Event(_) => {}
             // QEMU may greet more than once (seen with a monitor that was opened again).
@@ -304,8 +304,7 @@ impl Session {
                 if id.is_none() && greets {
                     return Err(BadStream("a reply instead of a greeting".to_owned()));
                 }
-                let is_known = id.is_some() || self.in_order || self.is_strict;
-                if is_known && self.owner(&message).is_none() {
+                if owner.is_none() && (id.is_some() || self.knows_ids()) {
                     self.dropped_replies += 1;
                     return Ok(());
                 }
@@ -319,7 +318,7 @@ impl Session {
         }
         self.kept_bytes += message.text().len();
         self.kept_events += usize::from(matches!(message.kind, Kind::Event(_)));
-        self.kept.push_back(message);
+        self.kept.push_back(Kept { message, owner });
         self.shed();
         Ok(())
     }
@@ -335,7 +334,7 @@ impl Session {
             } else if self.kept_events > MAX_EVENTS {
                 self.kept
                     .iter()
-                    .position(|kept| matches!(kept.kind, Kind::Event(_)))
+                    .position(|kept| matches!(kept.message.kind, Kind::Event(_)))
             } else {
                 None
             };
@@ -350,14 +349,8 @@ impl Session {
         }
     }
 
-    fn take(&mut self, place: usize) -> Option<Message> {
-        let message = self.remove(place)?;
-        self.settle(&message);
-        Some(message)
-    }
-
     fn remove(&mut self, place: usize) -> Option<Message> {
-        let message = self.kept.remove(place)?;
+        let Kept { message, .. } = self.kept.remove(place)?;
         self.kept_bytes -= message.text().len();
         self.kept_events -= usize::from(matches!(message.kind, Kind::Event(_)));
         Some(message)

@@ -199,6 +199,63 @@ proptest! {
         }
     }
 
+    /// Several commands on the way, asked after in any order.
+    #[test]
+    fn commands_that_wait_together_get_their_own_replies(
+        anchored in any::<bool>(),
+        own_ids in vec(any::<bool>(), 1..8),
+        order in any::<proptest::sample::Index>(),
+        piece in 1_usize..60,
+    ) {
+        let mut session = session();
+        if anchored {
+            let (ticket, line) = session.begin("first", None);
+            feed(&mut session, &reply(r#""return": {}"#, Some(&id_of(&line))));
+            prop_assert!(session.advance(&Want::Reply(&ticket)).unwrap().is_some());
+        }
+        let mut tickets = Vec::new();
+        let mut stream = String::new();
+        for (number, own_id) in own_ids.iter().enumerate() {
+            let line = if *own_id {
+                let text = format!(r#"{{"execute": "adopted", "id": {number}}}"#);
+                tickets.push(None);
+                session.adopt(&text).unwrap()
+            } else {
+                let (ticket, line) = session.begin("begun", None);
+                tickets.push(Some(ticket));
+                line
+            };
+            let body = format!("\"return\": {number}");
+            stream += &(reply(&body, id_if_any(&line).as_deref()) + "\r\n");
+            stream += &(event("E", number) + "\r\n");
+        }
+        for bytes in stream.as_bytes().chunks(piece) {
+            session.feed(bytes);
+            if order.index(2) == 0 {
+                session.sort().unwrap();
+            }
+        }
+        let mut wanted: Vec<usize> = (0..tickets.len()).filter(|n| tickets[*n].is_some()).collect();
+        let half = order.index(wanted.len() + 1);
+        wanted.rotate_left(half);
+        for number in wanted {
+            let ticket = tickets[number].take().unwrap();
+            let came = session.advance(&Want::Reply(&ticket)).unwrap().unwrap();
+            prop_assert_eq!(came.payload().map(str::to_owned), Some(number.to_string()));
+        }
+        for (number, own_id) in own_ids.iter().enumerate() {
+            if *own_id {
+                let came = session.advance(&Want::OldestReply).unwrap().unwrap();
+                prop_assert_eq!(came.payload().map(str::to_owned), Some(number.to_string()));
+            }
+        }
+        prop_assert_eq!(session.advance(&Want::OldestReply).unwrap(), None);
+        prop_assert_eq!(session.dropped_replies(), 0);
+        for _ in &own_ids {
+            prop_assert!(next_event(&mut session, &["E"], None).is_some());
+        }
+    }
+
     #[test]
     fn events_are_kept_up_to_the_bound_and_the_lost_are_counted(extra in 0_usize..300) {
         let mut session = session();
