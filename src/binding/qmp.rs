@@ -283,7 +283,8 @@ impl QmpConnection {
         slf.call_method("execute_qmp", positional, Some(&options))
     }
 
-    /// Sends a message as it is; a command without an id gets one.
+    /// Sends a message as it is; a command without an id gets one, until the order of the replies
+    /// tells whose they are.
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts values")]
     #[pyo3(signature = (message, *, timeout = None, fds = Vec::new()),
         text_signature = "($self, message, *, timeout=None, fds=())")]

@@ -62,7 +62,7 @@ impl Client {
 
     fn shake_hands(&mut self, early: bool, wait: &Wait<'_>) -> Result<()> {
         if early {
-            let line = self.session.negotiate();
+            let line = self.session.negotiate_aside();
             // What is wrong with it shows again when it is read from.
             let _ = self.transmit(&line, &[], format_args!("connecting"), wait);
         }
@@ -75,10 +75,24 @@ impl Client {
             self.greeting = greeting;
         }
         self.greeted = true;
-        if !early {
-            self.execute(CAPABILITIES, None, &[], wait)?;
+        if early {
+            return Ok(());
         }
-        Ok(())
+        let (ticket, line) = self.session.negotiate();
+        let doing = format_args!("executing {CAPABILITIES}");
+        self.transmit(&line, &[], doing, wait)?;
+        let reply = self.wait_for(&Want::Reply(&ticket), doing, wait);
+        let reply = reply.map_err(|error| self.refused_or(error))?;
+        self.accept(reply, CAPABILITIES, None).map(drop)
+    }
+
+    /// What the peer refused without an id, if it did and no other reply came, else `error`.
+    fn refused_or(&self, error: QmpError) -> QmpError {
+        let Some(why) = self.session.refusal() else {
+            return error;
+        };
+        let why = format!("it refused {CAPABILITIES}: {why}");
+        self.error(ErrorKind::Handshake { why })
     }
 
     /// The names of the commands that this QEMU knows.
@@ -140,7 +154,7 @@ impl Client {
         self.accept(reply, command, arguments)
     }
 
-    /// Sends a message that the caller wrote (JSON text), with an id if it lacks one.
+    /// Sends a message that the caller wrote (JSON text), with an id if it lacks one that is needed.
     ///
     /// # Errors
     /// Whatever [`ErrorKind`] fits.
@@ -195,11 +209,8 @@ impl Client {
     }
 
     fn accept(&self, reply: Message, command: &str, arguments: Option<&str>) -> Result<Message> {
-        if let (Some(why), Some(_)) = (self.session.refusal(), reply.refusal()) {
-            let why = format!("it refused {CAPABILITIES}: {why}");
-            return Err(self.error(ErrorKind::Handshake { why }));
-        }
-        accept(reply, command, arguments, &self.secrets).map_err(|kind| self.error(kind))
+        accept(reply, command, arguments, &self.secrets)
+            .map_err(|kind| self.refused_or(self.error(kind)))
     }
 
     fn wait_for(

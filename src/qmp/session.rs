@@ -127,12 +127,25 @@ impl Session {
         self.codec.is_inside_message()
     }
 
+    /// The bytes of a new command, and what to wait for its reply with.
+    pub fn begin(&mut self, command: &str, arguments: Option<&str>) -> (Ticket, Vec<u8>) {
+        let id = self.next_id();
+        let line = command::line(command, arguments, id.as_deref());
+        (self.expect(id), line.into_bytes())
+    }
+
+    /// The same for the command that leaves QEMU's negotiation mode.
+    pub fn negotiate(&mut self) -> (Ticket, Vec<u8>) {
+        self.negotiation = Negotiation::Command;
+        self.begin(command::CAPABILITIES, None)
+    }
+
     /// The bytes that leave QEMU's negotiation mode, for a peer that is QEMU.
     ///
     /// Nobody waits for their reply: the first command may follow at once, and its reply tells.
-    pub fn negotiate(&mut self) -> Vec<u8> {
+    pub fn negotiate_aside(&mut self) -> Vec<u8> {
         self.is_strict = true;
-        self.negotiation = Negotiation::Open;
+        self.negotiation = Negotiation::Aside;
         command::line(command::CAPABILITIES, None, None).into_bytes()
     }
 
@@ -142,14 +155,7 @@ impl Session {
         self.negotiation.refusal()
     }
 
-    /// The bytes of a new command, and what to wait for its reply with.
-    pub fn begin(&mut self, command: &str, arguments: Option<&str>) -> (Ticket, Vec<u8>) {
-        let id = self.next_id();
-        let line = command::line(command, arguments, id.as_deref());
-        (self.expect(id), line.into_bytes())
-    }
-
-    /// The bytes of a message that the caller wrote, with an id if it is a command without one.
+    /// The bytes of a message that the caller wrote, with an id if it is a command that needs one.
     ///
     /// # Errors
     /// [`BadMessage`] if it is no JSON object in a single line.
@@ -264,6 +270,10 @@ impl Session {
         let place = if let Some(id) = id {
             let place = self.pending.iter().position(|ticket| ticket.has_id(id))?;
             self.in_order = true;
+            // A refusal without an id still stands where it makes the first command fail.
+            if !self.is_strict || matches!(body, Body::Return(_)) {
+                self.negotiation = Negotiation::Settled;
+            }
             place
         } else {
             let repeats = self.knows_ids() && self.pending.front()?.id.is_some();

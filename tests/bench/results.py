@@ -96,3 +96,13 @@ class Report:
     bars: list[Bar] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     load: float = field(default_factory=lambda: os.getloadavg()[0])  # before it
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: rounds, samples in a round, guests of a full node."""
+
+    rounds: int
+    samples: int
+    guests: tuple[int, ...]
+    sizes: tuple[int, ...]

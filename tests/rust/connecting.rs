@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use ganeti_hv_kvm::qmp::{Connection, ErrorKind, PeerState};
-use support::{AMPLE, Monitor, SHORT, within};
+use support::{AMPLE, GREETING, Monitor, SHORT, execute, within};
 
 #[test]
 fn without_a_listener_there_is_no_connection() {
@@ -101,4 +101,37 @@ fn a_monitor_that_another_client_holds_is_named_so() {
     };
     assert_eq!(*peer, PeerState::HeldByAnother);
     holder.close();
+}
+
+/// A client without ids may have gone before an error that was for it came.
+#[test]
+fn an_error_that_an_earlier_client_left_refuses_nothing() {
+    const LEFT: &str = "{\"error\": {\"class\": \"GenericError\", \"desc\": \"left\"}}\r\n";
+    let monitor = Monitor::run(|peer| {
+        peer.say(GREETING);
+        peer.say(LEFT);
+        peer.answer("{}");
+        peer.answer(r#"[{"name": "stop"}]"#);
+        peer.answer("1");
+        peer.stay();
+    });
+    for discover in [true, false] {
+        let connection = monitor.connection();
+        connection.connect(discover, &within(AMPLE)).unwrap();
+        let command = if discover { "stop" } else { "query-commands" };
+        assert!(execute(&connection, command, AMPLE).is_ok());
+    }
+
+    let monitor = Monitor::run(|peer| {
+        peer.say(GREETING);
+        peer.hear();
+        peer.say(LEFT);
+        peer.stay();
+    });
+    let error = monitor
+        .connection()
+        .connect(true, &within(SHORT))
+        .unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Handshake { .. }), "{error}");
+    assert!(error.to_string().contains("refused qmp_capabilities: left"));
 }
