@@ -66,11 +66,17 @@ impl Client {
             // What is wrong with it shows again when it is read from.
             let _ = self.transmit(&line, &[], format_args!("connecting"), wait);
         }
-        let greeting = self.wait_for(
-            &Want::Greeting,
-            format_args!("waiting for its greeting"),
-            wait,
-        )?;
+        let doing = format_args!("waiting for its greeting");
+        let greeting = self
+            .wait_for(&Want::Greeting, doing, wait)
+            .map_err(|error| match self.session.rashness() {
+                Some(why) if error.kind != ErrorKind::Interrupted => {
+                    self.error(ErrorKind::Handshake {
+                        why: why.to_owned(),
+                    })
+                }
+                _ => error,
+            })?;
         if let Kind::Greeting(greeting) = greeting.kind {
             self.greeting = greeting;
         }
@@ -83,6 +89,10 @@ impl Client {
         self.transmit(&line, &[], doing, wait)?;
         let reply = self.wait_for(&Want::Reply(&ticket), doing, wait);
         let reply = reply.map_err(|error| self.refused_or(error))?;
+        // An earlier client's command has left it for us.
+        if reply.is_not_found() {
+            return Ok(());
+        }
         self.accept(reply, CAPABILITIES, None).map(drop)
     }
 

@@ -217,6 +217,13 @@ impl Message {
         }
     }
 
+    /// Whether QEMU says that it does not have the command, or not now.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.refusal()
+            .is_some_and(|(class, _)| class == "CommandNotFound")
+    }
+
     /// The JSON text of a reply's value, or of an event's data.
     #[must_use]
     pub fn payload(&self) -> Option<&str> {

@@ -28,6 +28,8 @@ from typing import Any
 
 COMMAND, REPLY, EVENT = "command", "reply", "event"
 ANY = "*"
+#: Part of each new connection, not of what it is made for.
+HANDSHAKE = ("qmp_capabilities", "query-commands")
 
 _MAX_FDS = 64
 _CHUNK = 1 << 16
@@ -136,7 +138,7 @@ class Proxy:
     ) -> Fault:
         """Plans a fault for the next ``times`` messages; ``hits`` of what it returns counts them.
 
-        A reply goes by the name of its command; ``ANY`` is every name.
+        A reply goes by the name of its command; ``ANY`` is every name but those of the handshake.
         """
         fault = Fault(kind, name, action, times, matching)
         with self.lock:
@@ -165,7 +167,8 @@ class Proxy:
         """The planned fault that this message meets; it counts as met."""
         with self.lock:
             for fault in self._faults:
-                if fault.kind != kind or fault.name not in (name, ANY):
+                is_meant = fault.name == name or (fault.name == ANY and name not in HANDSHAKE)
+                if fault.kind != kind or not is_meant:
                     continue
                 if fault.hits < fault.times and fault.matching(message):
                     fault.hits += 1
@@ -258,8 +261,9 @@ class _Connection:
         action = None
         if "event" in message:
             action = self._proxy.action_for(EVENT, str(message["event"]), message)
-        elif "QMP" not in message:
-            # QEMU answers in order; not every client gives its commands an id.
+        elif "QMP" not in message and self._given:
+            # QEMU answers in order; not every client gives its commands an id. What comes before
+            # the first command is for an earlier client.
             action = self._proxy.action_for(REPLY, self._given.popleft(), message)
         passed = action(self, message) if action else message
         if passed is not None:

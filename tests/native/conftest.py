@@ -61,6 +61,10 @@ class Qemu:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "qemu"
+        self.start()
+
+    def start(self) -> None:
+        self.path.unlink(missing_ok=True)
         argv = [str(paths.QEMU), "-machine", "none", "-display", "none"]
         argv += ["-qmp", f"unix:{self.path},server=on,wait=off"]
         self.process = subprocess.Popen(argv)

@@ -146,7 +146,10 @@ def test_what_is_no_message_is_a_protocol_error(connected, line):
     assert not connection.is_connected()
 
 
-@pytest.mark.parametrize("line", [b"QEMU 7.2.0 monitor", b"[]", b'{"return": {}}', b'{"QMP": 1}'])
+@pytest.mark.parametrize(
+    "line",
+    [b"QEMU 7.2.0 monitor", b"[]", b'{"return": {}}\n{"return": {}}', b'{"QMP": 1}'],
+)
 def test_who_does_not_speak_qmp_is_told_so(stand_in, line):
     def behave(peer):
         peer.send_bytes(line + b"\r\n")

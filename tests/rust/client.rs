@@ -126,8 +126,8 @@ fn what_is_not_qmp_is_told_apart() {
         b"[]\r\n",
         b"{\"QMP\": \"\xff\"}\r\n",
         b"{\"hello\": 1}\r\n",
-        b"{\"return\": {}}\r\n",
-        b"{\"error\": {}}\r\n",
+        b"{\"return\": {}}\r\n{\"return\": {}}\r\n",
+        b"{\"error\": {}}\r\n{\"error\": {}}\r\n",
     ];
     for said in handshake {
         let monitor = Monitor::run(move |peer| {
@@ -366,4 +366,28 @@ fn connections_leave_no_descriptor() {
         thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(pointing_there(), 1);
+}
+
+/// Fault: what QEMU's main loop says to a client that has gone may come before the next one's greeting.
+#[test]
+fn one_late_reply_may_come_before_the_greeting() {
+    let monitor = Monitor::run(|peer| {
+        peer.say("{\"return\": {}}\r\n");
+        peer.shake_hands();
+        peer.answer("1");
+        peer.stay();
+    });
+    let connection = monitor.connection();
+    connection.connect(false, &within(AMPLE)).unwrap();
+    let reply = execute(&connection, "stop", AMPLE).unwrap();
+    assert_eq!(reply.payload(), Some("1"));
+    connection.close();
+
+    let monitor = Monitor::run(|peer| {
+        peer.say("{\"return\": {}}\r\n");
+        peer.stay();
+    });
+    let connection = monitor.connection();
+    let error = connection.connect(false, &within(SHORT)).unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Handshake { .. }), "{error}");
 }

@@ -353,6 +353,36 @@ fn what_is_no_qmp_is_broken() {
     assert!(error.to_string().contains("not today"), "{error}");
 }
 
+/// QEMU gives an earlier client's reply to whoever is connected by then, even before its greeting.
+#[test]
+fn what_an_earlier_client_left_is_nobodys_answer() {
+    let error = "{\"error\": {\"class\": \"X\", \"desc\": \"left\"}}\n";
+    let id = "{\"return\": \"left\", \"id\": \"Zk3x\"}\n";
+    for left in ["{\"return\": \"left\"}\n", error, id] {
+        for before in [true, false] {
+            let answer = ask_one(
+                move |peer| {
+                    if before {
+                        peer.say(left);
+                    }
+                    peer.say(GREETING);
+                    if !before {
+                        peer.say(left);
+                    }
+                    peer.answer("{}");
+                    peer.hear();
+                    peer.say("{\"return\": 1}\n");
+                    peer.stay();
+                },
+                &["query-status"],
+            );
+            assert_eq!(answer.verdict, Verdict::Answered, "{left:?} {before}");
+            let reply = answer.replies[0].as_ref().unwrap();
+            assert_eq!(reply.payload(), Some("1"), "{left:?} {before}");
+        }
+    }
+}
+
 #[test]
 fn a_message_beyond_the_limit_is_refused() {
     let monitor = Monitor::run(|peer| {

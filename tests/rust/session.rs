@@ -443,7 +443,7 @@ fn anything_gives_what_was_kept_first_and_in_order() {
 }
 
 #[test]
-fn before_the_greeting_there_may_be_events_but_no_replies() {
+fn before_the_greeting_there_may_be_events_and_one_late_reply() {
     let mut first = session();
     feed(&mut first, &event("A", 1));
     feed(&mut first, r#"{"return": {}, "id": "an earlier client's"}"#);
@@ -456,6 +456,9 @@ fn before_the_greeting_there_may_be_events_but_no_replies() {
     assert!(next_event(&mut first, &["A"], None).is_some());
 
     let mut second = session();
+    feed(&mut second, r#"{"return": {}}"#);
+    assert_eq!(second.advance(&Want::Greeting), Ok(None));
+    assert!(second.rashness().is_some());
     feed(&mut second, r#"{"return": {}}"#);
     assert!(second.advance(&Want::Greeting).is_err());
     let mut third = session();

@@ -17,6 +17,7 @@ use crate::qmp::command::{self, CAPABILITIES};
 use crate::qmp::error::{ErrorKind, Result};
 use crate::qmp::failure::{accept, at};
 use crate::qmp::message::{Body, Kind, Message};
+use crate::qmp::session::RASH;
 use crate::qmp::transport::Transport;
 
 /// As JSON text; nobody counts his commands from below zero.
@@ -38,6 +39,10 @@ pub(super) struct Talk<'a> {
     codec: Codec,
     questions: &'a [Question],
     stage: Stage,
+    /// So many came before the greeting; one may be for an earlier client.
+    rash_replies: u8,
+    /// An error that may be for an earlier client, or refuse to leave negotiation mode.
+    doubt: Option<String>,
     output: Vec<u8>,
     sent: usize,
     replies: Vec<Result<Message>>,
@@ -61,6 +66,8 @@ impl<'a> Talk<'a> {
             codec: Codec::new(limit),
             questions,
             stage: Stage::Connected,
+            rash_replies: 0,
+            doubt: None,
             output: Vec::new(),
             sent: 0,
             replies: Vec::new(),
@@ -127,16 +134,26 @@ impl<'a> Talk<'a> {
             // QEMU may greet more than once (seen with a monitor that was opened again).
             (Kind::Event(_) | Kind::Greeting(_), _)
             | (Kind::Reply { id: Some(_), .. }, Stage::Negotiated) => {}
-            (Kind::Reply { id, body }, Stage::Greeted) => {
+            (Kind::Reply { id, body }, Stage::Greeted) => match (id.as_deref(), body) {
+                // An earlier client's command has left negotiation mode for us.
+                (Some(ID), _) if message.is_not_found() => self.stage = Stage::Negotiated,
+                (Some(ID), Body::Error { desc, .. }) => return Err(self.refused(desc)),
                 // Whoever never echoes an id answers by order alone: a test's stand-in.
-                if id.as_ref().is_none_or(|id| id == ID) {
-                    self.check_negotiation(body)?;
-                    self.stage = Stage::Negotiated;
+                (Some(ID) | None, Body::Return(_)) => self.stage = Stage::Negotiated,
+                // A client without ids may have left it here.
+                (None, Body::Error { desc, .. }) => {
+                    if let Some(first) = self.doubt.replace(desc.clone()) {
+                        return Err(self.refused(&first));
+                    }
                 }
-            }
+                (Some(_), _) => {}
+            },
             (Kind::Reply { id: None, .. }, Stage::Negotiated) => self.keep(message),
             (Kind::Reply { .. }, Stage::Connected) => {
-                return Err(self.wrong("a reply instead of a greeting".to_owned()));
+                self.rash_replies += 1;
+                if self.rash_replies > 1 {
+                    return Err(self.wrong(RASH.to_owned()));
+                }
             }
             (Kind::Other, _) => {
                 let why = "a message that is neither greeting, reply nor event";
@@ -155,13 +172,8 @@ impl<'a> Talk<'a> {
         self.output = lines.into_bytes();
     }
 
-    fn check_negotiation(&self, body: &Body) -> Step<()> {
-        match body {
-            Body::Return(_) => Ok(()),
-            Body::Error { desc, .. } => {
-                Err(self.wrong(format!("it refused {CAPABILITIES}: {desc}")))
-            }
-        }
+    fn refused(&self, desc: &str) -> ErrorKind {
+        self.wrong(format!("it refused {CAPABILITIES}: {desc}"))
     }
 
     fn keep(&mut self, reply: Message) {
@@ -205,6 +217,9 @@ impl<'a> Talk<'a> {
 
     /// The connection broke.
     pub(super) fn lost(&self, why: String) -> ErrorKind {
+        if let (Some(desc), Stage::Greeted) = (&self.doubt, self.stage) {
+            return self.refused(desc);
+        }
         ErrorKind::Lost {
             doing: self.doing(),
             why,

@@ -14,7 +14,7 @@ import pytest
 from ganeti import errors
 
 from harness import instance
-from harness.proxy import ANY, COMMAND, REPLY, Action, Message, Proxy, cut, drop, refuse
+from harness.proxy import ANY, COMMAND, HANDSHAKE, REPLY, Action, Message, Proxy, cut, drop, refuse
 from system.hotplug.running import Running
 
 KINDS: dict[str, tuple[str, Action]] = {
@@ -23,8 +23,6 @@ KINDS: dict[str, tuple[str, Action]] = {
     "lost after": (REPLY, cut),
     "unanswered": (REPLY, drop),
 }
-# Part of each new connection, not of the operation.
-_HANDSHAKE = ("qmp_capabilities", "query-commands")
 
 
 @dataclass(frozen=True)
@@ -98,20 +96,16 @@ def proxy(running: Running) -> Iterator[Proxy]:
         yield made
 
 
-def counted(step: int, names: list[str]) -> Callable[[Message], bool]:
-    """True for the message of this number, handshakes not counted."""
+def counted(step: int) -> Callable[[Message], bool]:
+    """True for the message of this number."""
     numbers = itertools.count()
-
-    def is_it(_message: Message) -> bool:
-        return names[-1] not in _HANDSHAKE and next(numbers) == step
-
-    return is_it
+    return lambda _message: next(numbers) == step
 
 
 def steps_of(operation: Operation, running: Running, proxy: Proxy) -> list[str]:
     proxy.commands.clear()
     operation.do(running)
-    return [name for name in proxy.commands if name not in _HANDSHAKE]
+    return [name for name in proxy.commands if name not in HANDSHAKE]
 
 
 def error_of(operation: Operation, running: Running) -> str | None:
@@ -144,7 +138,7 @@ def test_a_fault_at_every_step(name: str, kind: str, running: Running, proxy: Pr
     for number, step in enumerate(steps):
         what = f"{name}: step {number}, {step}, {kind}"
         where, action = KINDS[kind]
-        fault = proxy.fail(where, ANY, action, matching=counted(number, proxy.commands))
+        fault = proxy.fail(where, ANY, action, matching=counted(number))
         if error := error_of(operation, running):
             assert "not undone" not in error, what
             left = same(running.state())

@@ -95,7 +95,7 @@ def test_a_guest_that_refuses_is_told_from_a_silent_one(running):
     def refuse(connection, message: Message) -> None:
         about = {"device": disk[0].hvinfo["id"], "path": "/machine/peripheral/x"}
         connection.to_client({**_DELETED, "event": "DEVICE_UNPLUG_GUEST_ERROR", "data": about})
-        connection.to_client({"return": {}, "id": message["id"]})
+        connection.to_client({"return": {}} | {key: message[key] for key in message if key == "id"})
 
     before = running.state()
     with Proxy(running.qmp) as proxy:
