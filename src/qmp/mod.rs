@@ -15,9 +15,11 @@ mod failure;
 pub mod fleet;
 pub mod message;
 mod negotiation;
+mod owners;
 pub mod peer;
 mod secrets;
 pub mod session;
+mod shelf;
 mod ticket;
 pub mod transport;
 

@@ -3,9 +3,10 @@
 use super::message::{Body, Kind, Message};
 
 /// What came of the wish to leave negotiation mode.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Negotiation {
     /// Nothing is open.
+    #[default]
     Settled,
     /// It is a command with an id, whose reply has not come.
     Command,

@@ -3,19 +3,17 @@
 //! Bytes go in by [`Session::feed`]; what a call wants comes out of [`Session::advance`], which
 //! gives None while more bytes are needed. What nobody wants yet is kept, in order, up to a bound.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use super::codec::{Codec, CodecError};
 use super::command;
-use super::message::{BadMessage, Body, Kind, Message};
-use super::negotiation::Negotiation;
+use super::message::{BadMessage, Kind, Message};
+use super::owners::Owners;
+pub use super::shelf::MAX_EVENTS;
+use super::shelf::{Kept, Shelf};
 pub use super::ticket::Ticket;
-use super::ticket::label;
 
-/// So many events are kept for those who will listen; older ones are dropped, and counted.
-pub const MAX_EVENTS: usize = 1024;
-
+/// What is odd about a peer that answers before it greets.
 pub(super) const RASH: &str = "a reply instead of a greeting";
 
 /// Why a stream can not be used on.
@@ -62,34 +60,16 @@ pub enum Want<'a> {
     Anything,
 }
 
-/// What nobody has wanted yet.
-#[derive(Debug)]
-struct Kept {
-    message: Message,
-    /// The number of the command that it answers.
-    owner: Option<u64>,
-}
-
 /// One connection's protocol state.
 #[derive(Debug)]
 pub struct Session {
     codec: Codec,
-    last_number: u64,
-    /// Commands whose reply has not come.
-    pending: VecDeque<Ticket>,
-    /// A reply with an id of ours has come: from now on the order tells whose they are.
-    in_order: bool,
-    /// The peer is known to repeat ids.
-    is_strict: bool,
-    negotiation: Negotiation,
+    owners: Owners,
     /// So many replies without an id came before the greeting.
     rash_replies: u8,
     /// The caller wrote an id that is a list or an object.
     has_odd_ids: bool,
-    kept: VecDeque<Kept>,
-    kept_bytes: usize,
-    kept_events: usize,
-    lost_events: u64,
+    shelf: Shelf,
     dropped_replies: u64,
 }
 
@@ -99,17 +79,10 @@ impl Session {
     pub fn new(limit: usize) -> Self {
         Self {
             codec: Codec::new(limit),
-            last_number: 0,
-            pending: VecDeque::new(),
-            in_order: false,
-            is_strict: false,
-            negotiation: Negotiation::Settled,
+            owners: Owners::default(),
             rash_replies: 0,
             has_odd_ids: false,
-            kept: VecDeque::new(),
-            kept_bytes: 0,
-            kept_events: 0,
-            lost_events: 0,
+            shelf: Shelf::new(limit),
             dropped_replies: 0,
         }
     }
@@ -117,13 +90,13 @@ impl Session {
     /// How many events were dropped because nobody took them.
     #[must_use]
     pub fn lost_events(&self) -> u64 {
-        self.lost_events
+        self.shelf.lost_events()
     }
 
     /// How many replies were dropped because no command waited for them.
     #[must_use]
     pub fn dropped_replies(&self) -> u64 {
-        self.dropped_replies
+        self.dropped_replies + self.shelf.lost_replies()
     }
 
     /// Whether the stream stands in the middle of a message.
@@ -134,14 +107,14 @@ impl Session {
 
     /// The bytes of a new command, and what to wait for its reply with.
     pub fn begin(&mut self, command: &str, arguments: Option<&str>) -> (Ticket, Vec<u8>) {
-        let id = self.next_id();
+        let id = self.owners.next_id();
         let line = command::line(command, arguments, id.as_deref());
-        (self.expect(id), line.into_bytes())
+        (self.owners.expect(id), line.into_bytes())
     }
 
     /// The same for the command that leaves QEMU's negotiation mode.
     pub fn negotiate(&mut self) -> (Ticket, Vec<u8>) {
-        self.negotiation = Negotiation::Command;
+        self.owners.negotiate();
         self.begin(command::CAPABILITIES, None)
     }
 
@@ -149,8 +122,7 @@ impl Session {
     ///
     /// Nobody waits for their reply: the first command may follow at once, and its reply tells.
     pub fn negotiate_aside(&mut self) -> Vec<u8> {
-        self.is_strict = true;
-        self.negotiation = Negotiation::Aside;
+        self.owners.negotiate_aside();
         command::line(command::CAPABILITIES, None, None).into_bytes()
     }
 
@@ -163,7 +135,7 @@ impl Session {
     /// Why the peer did not leave negotiation mode, if it did not.
     #[must_use]
     pub fn refusal(&self) -> Option<&str> {
-        self.negotiation.refusal()
+        self.owners.refusal()
     }
 
     /// The bytes of a message that the caller wrote, with an id if it is a command that needs one.
@@ -175,20 +147,20 @@ impl Session {
         let mut line = format!("{text}\n");
         if let Some(id) = &foreign.id {
             self.has_odd_ids |= id.starts_with(['{', '[']);
-            self.expect(foreign.id);
+            self.owners.expect(foreign.id);
         } else if foreign.command.is_some() {
-            let id = self.next_id();
+            let id = self.owners.next_id();
             if let Some(id) = &id {
                 line = command::with_id(text, id);
             }
-            self.expect(id);
+            self.owners.expect(id);
         }
         Ok(line.into_bytes())
     }
 
     /// Forgets the newest command: it never left.
     pub fn retract(&mut self) {
-        self.pending.pop_back();
+        self.owners.retract();
     }
 
     /// Takes what came.
@@ -203,8 +175,9 @@ impl Session {
     pub fn advance(&mut self, want: &Want<'_>) -> Result<Option<Message>, BadStream> {
         self.give_orphans();
         let fits = |kept: &Kept| self.fits(want, &kept.message, kept.owner);
-        if let Some(place) = self.kept.iter().position(fits) {
-            return Ok(self.remove(place));
+        let place = self.shelf.iter().position(fits);
+        if let Some(place) = place {
+            return Ok(self.shelf.remove(place));
         }
         while let Some((message, owner)) = self.next_message(want)? {
             if self.fits(want, &message, owner) {
@@ -238,22 +211,12 @@ impl Session {
                 Message::skim(line)?
             };
             let greets = matches!(want, Want::Greeting);
-            if greets || !(self.is_leftover(&message) || self.negotiation.takes(&message)) {
-                let owner = self.claim(&message);
+            if greets || !self.owners.is_nobodys(&message) {
+                let owner = self.owners.claim(&message);
                 return Ok(Some((message, owner)));
             }
         }
         Ok(None)
-    }
-
-    /// Whether it says of our negotiation, or of an earlier client's command, that QEMU is in the
-    /// other mode.
-    ///
-    /// A command that QEMU had begun when its client left is carried out for the next one: if that
-    /// was the end of negotiation, ours comes too late. That does no harm.
-    fn is_leftover(&self, message: &Message) -> bool {
-        let has_no_id = matches!(message.kind, Kind::Reply { id: None, .. });
-        has_no_id && self.is_strict && !self.in_order && message.is_not_found()
     }
 
     fn fits(&self, want: &Want<'_>, message: &Message, owner: Option<u64>) -> bool {
@@ -261,13 +224,8 @@ impl Session {
             (Want::Anything, _) | (Want::Greeting, Kind::Greeting(_)) => true,
             (Want::Reply(ticket), Kind::Reply { .. }) => owner == Some(ticket.number),
             (Want::OldestReply, Kind::Reply { id, .. }) => {
-                let kept = self.kept.iter().filter_map(|kept| kept.owner);
-                let oldest = self
-                    .pending
-                    .iter()
-                    .map(|ticket| ticket.number)
-                    .chain(kept)
-                    .min();
+                let kept = self.shelf.iter().filter_map(|kept| kept.owner);
+                let oldest = self.owners.numbers().chain(kept).min();
                 match (owner, oldest) {
                     (Some(owner), oldest) => oldest.is_none_or(|oldest| owner <= oldest),
                     (None, oldest) => id.is_none() && oldest.is_none(),
@@ -280,44 +238,10 @@ impl Session {
         }
     }
 
-    /// The number of the command that a reply answers, if one of those that wait; it waits no more.
-    ///
-    /// Without an id it is the oldest: if that has none either, or of a peer that never repeats
-    /// ids (a test's stand-in), or where QEMU could not read the command, which it always says by
-    /// an error.
-    fn claim(&mut self, message: &Message) -> Option<u64> {
-        let Kind::Reply { id, body } = &message.kind else {
-            return None;
-        };
-        let place = if let Some(id) = id {
-            let place = self.pending.iter().position(|ticket| ticket.has_id(id))?;
-            self.in_order = true;
-            // A refusal without an id still stands where it makes the first command fail.
-            if !self.is_strict || matches!(body, Body::Return(_)) {
-                self.negotiation = Negotiation::Settled;
-            }
-            place
-        } else {
-            let repeats = self.knows_ids() && self.pending.front()?.id.is_some();
-            if repeats && matches!(body, Body::Return(_)) {
-                return None;
-            }
-            0
-        };
-        self.pending.remove(place).map(|ticket| ticket.number)
-    }
-
-    fn knows_ids(&self) -> bool {
-        self.in_order || self.is_strict
-    }
-
     /// What a peer without ids answered before it was asked goes to who asks next.
     fn give_orphans(&mut self) {
-        let is_reply = |kept: &&mut Kept| matches!(kept.message.kind, Kind::Reply { .. });
-        for orphan in self.kept.iter_mut().filter(is_reply) {
-            if orphan.owner.is_none() {
-                orphan.owner = self.pending.pop_front().map(|ticket| ticket.number);
-            }
+        for orphan in self.shelf.ownerless_replies() {
+            orphan.owner = self.owners.next();
         }
     }
 
@@ -342,7 +266,7 @@ impl Session {
                     self.dropped_replies += 1;
                     return Ok(());
                 }
-                if owner.is_none() && (id.is_some() || self.knows_ids()) {
+                if owner.is_none() && (id.is_some() || self.owners.knows_ids()) {
                     self.dropped_replies += 1;
                     return Ok(());
                 }
@@ -354,61 +278,7 @@ impl Session {
                 ));
             }
         }
-        self.kept_bytes += message.text().len();
-        self.kept_events += usize::from(matches!(message.kind, Kind::Event(_)));
-        self.kept.push_back(Kept { message, owner });
-        self.shed();
+        self.shelf.put(Kept { message, owner });
         Ok(())
-    }
-
-    /// Drops the oldest: of too many events the oldest event, of too many bytes or replies
-    /// whatever is oldest. The newest always stays.
-    fn shed(&mut self) {
-        while self.kept.len() > 1 {
-            let too_large =
-                self.kept_bytes > self.codec.limit() || self.kept.len() > 2 * MAX_EVENTS;
-            let place = if too_large {
-                Some(0)
-            } else if self.kept_events > MAX_EVENTS {
-                self.kept
-                    .iter()
-                    .position(|kept| matches!(kept.message.kind, Kind::Event(_)))
-            } else {
-                None
-            };
-            let Some(dropped) = place.and_then(|place| self.remove(place)) else {
-                return;
-            };
-            if matches!(dropped.kind, Kind::Event(_)) {
-                self.lost_events += 1;
-            } else {
-                self.dropped_replies += 1;
-            }
-        }
-    }
-
-    fn remove(&mut self, place: usize) -> Option<Message> {
-        let Kept { message, .. } = self.kept.remove(place)?;
-        self.kept_bytes -= message.text().len();
-        self.kept_events -= usize::from(matches!(message.kind, Kind::Event(_)));
-        Some(message)
-    }
-
-    fn expect(&mut self, id: Option<String>) -> Ticket {
-        self.last_number += 1;
-        let number = self.last_number;
-        let ticket = Ticket { number, id };
-        self.pending.push_back(ticket.clone());
-        ticket
-    }
-
-    /// A new id, as JSON text, where one is needed.
-    ///
-    /// QEMU carries out one command after the other, and forgets those that wait when their client
-    /// leaves: the one reply to an earlier client that may come comes before that to our first
-    /// command. So until a reply has come by its id each command has one that is nobody else's,
-    /// and from then on none: QEMU takes some microseconds for each byte of a command.
-    fn next_id(&self) -> Option<String> {
-        (!self.in_order).then(|| command::quote(&label()))
     }
 }
