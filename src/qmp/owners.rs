@@ -100,7 +100,7 @@ impl Owners {
     }
 
     /// A command goes out, with an id or none.
-    pub(super) fn expect(&mut self, id: Option<String>) -> Ticket {
+    pub(super) fn add(&mut self, id: Option<String>) -> Ticket {
         self.last_number += 1;
         let number = self.last_number;
         let ticket = Ticket { number, id };

@@ -109,7 +109,7 @@ impl Session {
     pub fn begin(&mut self, command: &str, arguments: Option<&str>) -> (Ticket, Vec<u8>) {
         let id = self.owners.next_id();
         let line = command::line(command, arguments, id.as_deref());
-        (self.owners.expect(id), line.into_bytes())
+        (self.owners.add(id), line.into_bytes())
     }
 
     /// The same for the command that leaves QEMU's negotiation mode.
@@ -147,13 +147,13 @@ impl Session {
         let mut line = format!("{text}\n");
         if let Some(id) = &foreign.id {
             self.has_odd_ids |= id.starts_with(['{', '[']);
-            self.owners.expect(foreign.id);
+            self.owners.add(foreign.id);
         } else if foreign.command.is_some() {
             let id = self.owners.next_id();
             if let Some(id) = &id {
                 line = command::with_id(text, id);
             }
-            self.owners.expect(id);
+            self.owners.add(id);
         }
         Ok(line.into_bytes())
     }
