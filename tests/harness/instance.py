@@ -23,7 +23,7 @@ def hypervisor_parameters(**changes: Any) -> dict[str, Any]:
         constants.HV_KVM_FLAG: constants.HT_KVM_DISABLED,
         constants.HV_KERNEL_PATH: str(guest.kernel()),
         constants.HV_INITRD_PATH: str(guest.initramfs()),
-        constants.HV_KERNEL_ARGS: "ro quiet",
+        constants.HV_KERNEL_ARGS: guest.KERNEL_ARGS,
         constants.HV_VNC_BIND_ADDRESS: "",
         constants.HV_SERIAL_CONSOLE: True,
         constants.HV_VHOST_NET: False,  # the default of 3.1; few test machines have the device

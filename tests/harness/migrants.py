@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from . import console, two_nodes
+from .guest import KERNEL_ARGS
 
 #: QEMU before 9.0 loses writes of an emulated guest from the second pass over its memory on. Where
 #: the guest is to live on, there must be one pass, with the guest stopped for the rest.
@@ -19,7 +20,7 @@ ONE_PASS = {"migration_bandwidth": 1000, "migration_downtime": 2000}
 SLOW = {"migration_bandwidth": 1}
 _CRAWL = 1 << 16  # bytes a second
 #: The guest prints a counter many times a second.
-TICKS = {"kernel_args": "ro quiet guest.ticks"}
+TICKS = {"kernel_args": f"{KERNEL_ARGS} guest.ticks"}
 _TICK = "guest: tick"
 
 

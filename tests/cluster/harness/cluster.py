@@ -203,7 +203,7 @@ def _parameters() -> str:
         for name, value in {
             "kernel_path": f"{SUPPLIES}/vmlinuz",
             "initrd_path": f"{SUPPLIES}/initramfs",
-            "kernel_args": "ro quiet",
+            "kernel_args": guest.KERNEL_ARGS,
             "kvm_path": str(paths.QEMU),
             "kvm_flag": "disabled",
             "vnc_bind_address": "",
