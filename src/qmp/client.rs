@@ -69,14 +69,7 @@ impl Client {
         let doing = format_args!("waiting for its greeting");
         let greeting = self
             .wait_for(&Want::Greeting, doing, wait)
-            .map_err(|error| match self.session.rashness() {
-                Some(why) if error.kind != ErrorKind::Interrupted => {
-                    self.error(ErrorKind::Handshake {
-                        why: why.to_owned(),
-                    })
-                }
-                _ => error,
-            })?;
+            .map_err(|error| self.explained(error, self.session.rashness().map(str::to_owned)))?;
         if let Kind::Greeting(greeting) = greeting.kind {
             self.greeting = greeting;
         }
@@ -98,11 +91,18 @@ impl Client {
 
     /// What the peer refused without an id, if it did and no other reply came, else `error`.
     fn refused_or(&self, error: QmpError) -> QmpError {
-        let Some(why) = self.session.refusal() else {
-            return error;
-        };
-        let why = format!("it refused {CAPABILITIES}: {why}");
-        self.error(ErrorKind::Handshake { why })
+        let refused = |why| format!("it refused {CAPABILITIES}: {why}");
+        self.explained(error, self.session.refusal().map(refused))
+    }
+
+    /// What shows why it came to `error`, if anything does; an interrupt needs no reason.
+    fn explained(&self, error: QmpError, why: Option<String>) -> QmpError {
+        match why {
+            Some(why) if error.kind != ErrorKind::Interrupted => {
+                self.error(ErrorKind::Handshake { why })
+            }
+            _ => error,
+        }
     }
 
     /// The names of the commands that this QEMU knows.

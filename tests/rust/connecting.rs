@@ -9,11 +9,12 @@
 mod support;
 
 use std::os::fd::AsRawFd;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use ganeti_hv_kvm::qmp::{Connection, ErrorKind, PeerState};
-use support::{AMPLE, GREETING, Monitor, SHORT, execute, within};
+use ganeti_hv_kvm::qmp::{Connection, Deadline, ErrorKind, PeerState, Wait};
+use support::{AMPLE, Button, GREETING, Monitor, SHORT, execute, within};
 
 #[test]
 fn without_a_listener_there_is_no_connection() {
@@ -134,4 +135,27 @@ fn an_error_that_an_earlier_client_left_refuses_nothing() {
         .unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Handshake { .. }), "{error}");
     assert!(error.to_string().contains("refused qmp_capabilities: left"));
+}
+
+/// Fault: what refused the end of negotiation took the place of a Ctrl-C meanwhile.
+#[test]
+fn an_interrupt_stays_one_whatever_else_is_wrong() {
+    let left = "{\"error\": {\"class\": \"GenericError\", \"desc\": \"left\"}}\r\n";
+    for greeting in [GREETING, ""] {
+        let monitor = Monitor::run(move |peer| {
+            peer.say(greeting);
+            peer.say(left);
+            peer.stay();
+        });
+        let button = Button::default();
+        let wait = Wait::new(Deadline::after(Duration::from_millis(AMPLE)), &button);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(SHORT));
+                button.0.store(true, Ordering::Release);
+            });
+            let error = monitor.connection().connect(true, &wait).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Interrupted);
+        });
+    }
 }
