@@ -70,15 +70,43 @@ del KVM_IFUP
 }
 
 
-#: The name of this generation, beside "3.0" and "3.1".
+#: What a later version may bring: a parameter that this package does not know, in Ganeti's own
+#: words. Its own module does with it what a test can see.
+_UNKNOWN_PARAMETER = """
+HVS_PARAMETER_TYPES = {**HVS_PARAMETER_TYPES, "moon_phase": VTYPE_STRING}
+HVS_PARAMETERS = frozenset(HVS_PARAMETER_TYPES)
+HVC_DEFAULTS[HT_KVM]["moon_phase"] = ""
+"""
+_OWN_MODULE = """
+KVMHypervisor.PARAMETERS["moon_phase"] = hv_base.ParamInSet(False, ["new", "full"])
+
+
+def _with_moon(generate):
+  def with_moon(self, instance, *args, **kwargs):
+    runtime = generate(self, instance, *args, **kwargs)
+    if instance.hvparams["moon_phase"]:
+      moon = "name=opt/org.ganeti/moon,string=" + instance.hvparams["moon_phase"]
+      runtime[0].extend(["-fw_cfg", moon])
+    return runtime
+  return with_moon
+
+
+KVMHypervisor._GenerateKVMRuntime = _with_moon(KVMHypervisor._GenerateKVMRuntime)
+"""
+
+#: The names of these generations, beside "3.0" and "3.1".
 GENERATION = "dev"
+UNKNOWN = "unknown"
 
 
 def code(generation: str, folder: Path) -> Path:
-    """Where to import a generation from; this one is made in ``folder``."""
-    if generation != GENERATION:
+    """Where to import a generation from; those that are not packaged are made in ``folder``."""
+    if generation == GENERATION:
+        _make_tree(folder / "code")
+    elif generation == UNKNOWN:
+        _make_unknown(folder / "code")
+    else:
         return paths.GANETI_CODE[generation]
-    _make_tree(folder / "code")
     return folder / "code"
 
 
@@ -90,10 +118,21 @@ def _make_tree(target: Path) -> None:
     script.write_text(_NIC_SCRIPT)
     script.chmod(0o755)
     for name, text in _ADDED.items():
-        file = target / "ganeti" / name
-        file.unlink()
-        added = text.replace("{script!r}", repr(str(script)))
-        file.write_text((source / name).read_text() + added)
+        _append(source, target / "ganeti", name, text.replace("{script!r}", repr(str(script))))
+
+
+def _make_unknown(target: Path) -> None:
+    source = paths.GANETI_CODE["3.1"] / "ganeti"
+    _link_all(source, target / "ganeti")
+    for folder in ("hypervisor", "hypervisor/hv_kvm"):
+        _replace_by_folder(source / folder, target / "ganeti" / folder)
+    _append(source, target / "ganeti", "constants.py", _UNKNOWN_PARAMETER)
+    _append(source, target / "ganeti", "hypervisor/hv_kvm/__init__.py", _OWN_MODULE)
+
+
+def _append(source: Path, target: Path, name: str, text: str) -> None:
+    (target / name).unlink()
+    (target / name).write_text((source / name).read_text() + text)
 
 
 def _link_all(source: Path, target: Path) -> None:

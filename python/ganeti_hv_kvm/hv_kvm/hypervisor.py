@@ -31,10 +31,12 @@ from . import (
     shutdown,
     validation,
 )
+from .ganeti import unknown_parameters
+from .ganeti.unknown_parameters import left_to_own_module
 from .hotplug.facade import HotplugMethods
 from .kvm_runtime import KVMRuntime
 from .migration.facade import MigrationMethods
-from .parameters import PARAMETERS
+from .parameters import PARAMETERS, UNKNOWN
 from .private_names import PrivateNames
 
 #: A site's own script for NICs; Ganeti copies it to all nodes.
@@ -87,6 +89,17 @@ class KVMHypervisor(
             text = qmp.HumanMonitorCommand(command, timeout=timeout)
         return utils.RunResult(0, None, text, "", command.split(" ", maxsplit=1)[0], None, None)
 
+    def _OwnClass(self, instance: Any, serialized_runtime: Any = None) -> Any:
+        """Give Ganeti's own class where only that knows how to build this guest, else None."""
+        if not UNKNOWN:
+            return None
+        try:
+            stored = self._LoadKVMRuntime(instance, serialized_runtime)[2]
+        except errors.HypervisorError:
+            stored = None  # it was not started yet
+        whose = f"instance {instance.name}"
+        return unknown_parameters.own_class(whose, UNKNOWN, instance.hvparams, stored)
+
     # Start and stop
 
     def _Hooks(self) -> launch.Hooks:
@@ -99,6 +112,7 @@ class KVMHypervisor(
             execute_cpu_affinity=self._ExecuteCpuAffinity,
         )
 
+    @left_to_own_module
     def StartInstance(self, instance: Any, block_devices: Any, startup_paused: bool) -> None:
         """Start an instance.
 
@@ -160,6 +174,7 @@ class KVMHypervisor(
         """
         shutdown.clean_up(self._Files(instance_name), self._InstancePidAlive(instance_name))
 
+    @left_to_own_module
     def RebootInstance(self, instance: Any) -> None:
         """Let a guest shut down, end it if it does not, and start it again as it was.
 
@@ -269,6 +284,7 @@ class KVMHypervisor(
             for what, path in (("QEMU", _kvm_path(hvparams)), ("socat", constants.SOCAT_PATH))
             if not os.path.exists(path)
         ]
+        missing += filter(None, [unknown_parameters.report(UNKNOWN)])
         problems: str | None = self._FormatVerifyResults(missing)
         return problems
 
@@ -279,6 +295,9 @@ class KVMHypervisor(
         Raises:
             errors.HypervisorError: which parameter is wrong.
         """
+        if own := unknown_parameters.own_class("a guest", UNKNOWN, hvparams):
+            own.CheckParameterSyntax(hvparams)
+            return
         super().CheckParameterSyntax(hvparams)
         validation.check_all(hvparams)
 
@@ -289,6 +308,9 @@ class KVMHypervisor(
         Raises:
             errors.HypervisorError: which parameter is wrong.
         """
+        if own := unknown_parameters.own_class("a guest", UNKNOWN, hvparams):
+            own.ValidateParameters(hvparams)
+            return
         super().ValidateParameters(hvparams)
         validation.validate_all(hvparams, qemu_binary.probe(hvparams[constants.HV_KVM_PATH]))
 

@@ -11,6 +11,8 @@ from typing import Any
 from ganeti import constants
 from ganeti.hypervisor import hv_base
 
+from .ganeti import unknown_parameters
+
 
 def _is_ip_version(value: Any) -> bool:
     return value in {constants.IFACE_NO_IP_VERSION_SPECIFIED, *constants.VALID_IP_VERSIONS}
@@ -111,10 +113,15 @@ _FREE = (
     constants.HV_VNET_HDR,
 )
 
-#: Parameter -> check, as `hv_base.BaseHypervisor` wants it.
-PARAMETERS: dict[str, Any] = {
+_KNOWN: dict[str, Any] = {
     **_ON_ITS_OWN,
     **{name: hv_base.ParamInSet(True, values) for name, values in _REQUIRED_ONE_OF.items()},
     **{name: hv_base.ParamInSet(False, values) for name, values in _EMPTY_OR_ONE_OF.items()},
     **dict.fromkeys(_FREE, hv_base.NO_CHECK),
 }
+
+#: Parameters of this Ganeti that came after this version of ours.
+UNKNOWN = unknown_parameters.names(_KNOWN)
+
+#: Parameter -> check, as `hv_base.BaseHypervisor` wants it.
+PARAMETERS: dict[str, Any] = {**_KNOWN, **unknown_parameters.checks(UNKNOWN, hv_base.NO_CHECK)}

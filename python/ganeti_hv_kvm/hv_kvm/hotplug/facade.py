@@ -10,6 +10,7 @@ from ganeti.hypervisor import hv_base
 
 from ganeti_hv_kvm.hv_kvm import bus_manager, compat, q35
 from ganeti_hv_kvm.hv_kvm.bus_manager import BusAllocatorManager
+from ganeti_hv_kvm.hv_kvm.ganeti.unknown_parameters import left_to_own_module
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
 from . import operations, support
@@ -38,6 +39,7 @@ class HotplugMethods:
         @classmethod
         def _Files(cls, instance_name: str) -> InstanceFiles: ...
         def _Hooks(self) -> launch.Hooks: ...
+        def _OwnClass(self, instance: Any, serialized_runtime: Any = None) -> Any: ...
         def _LoadKVMRuntime(self, instance: Any) -> KVMRuntime: ...
         def _SaveKVMRuntime(self, instance: Any, kvm_runtime: Any) -> None: ...
 
@@ -70,6 +72,7 @@ class HotplugMethods:
         """Check that the instance runs, on a QEMU that can add and remove devices."""
         support.verify_in_general(self._RunningGuest(instance))
 
+    @left_to_own_module
     def HotAddDevice(self, instance: Any, dev_type: str, device: Any, extra: Any, seq: int) -> None:
         """Give the guest a disk or a NIC; a failure leaves nothing, or says what it leaves.
 
@@ -86,6 +89,7 @@ class HotplugMethods:
         """Take a disk or a NIC from the guest, once the guest lets go, and tell where it sat."""
         return operations.remove(self._RunningGuest(instance), dev_type, device, seq)
 
+    @left_to_own_module
     def HotModDevice(self, instance: Any, dev_type: str, device: Any, _: Any, seq: int) -> None:
         """Replace a NIC by one with other parameters; if that fails, the guest keeps the old."""
         operations.modify(self._RunningGuest(instance), dev_type, device, seq)

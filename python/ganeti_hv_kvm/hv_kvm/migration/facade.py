@@ -23,6 +23,7 @@ class MigrationMethods:
         def _ReadKVMRuntime(self, instance_name: str) -> str: ...
         def _WriteKVMRuntime(self, instance_name: str, data: str | bytes) -> None: ...
         def CleanupInstance(self, instance_name: str) -> None: ...
+        def _OwnClass(self, instance: Any, serialized_runtime: Any = None) -> Any: ...
 
     def _Migrating(self, instance: Any) -> MigratingGuest:
         return MigratingGuest(instance, self._Files(instance.name), self._Hooks())
@@ -44,6 +45,9 @@ class MigrationMethods:
         Raises:
             errors.HypervisorError: what failed; nothing is left of the attempt.
         """
+        if own := self._OwnClass(instance, _runtime_of(info)):
+            own().AcceptInstance(instance, info, target)
+            return
         _accept(self._Migrating(instance), info, target, self.CleanupInstance)
 
     def MigrateInstance(
@@ -100,4 +104,5 @@ class MigrationMethods:
 
 # The methods' arguments "info" and "target", which Ganeti names so, hide the modules.
 _accept = target.accept
+_runtime_of = info.runtime_of
 _finalize_target = target.finalize

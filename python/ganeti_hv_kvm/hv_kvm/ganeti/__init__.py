@@ -1,0 +1,1 @@
+"""What this package knows of the Ganeti that it runs under."""

@@ -1,0 +1,154 @@
+"""Hypervisor parameters that this Ganeti has and this package does not know.
+
+One of them must not cost a node all of this module: most of what Ganeti asks needs no parameter at
+all. But a QEMU that is built without one may not be what its owner ordered, and its runtime file
+would say that it is. So what builds a QEMU, or a device of one, for a guest that uses such a
+parameter goes to Ganeti's own module, or is refused.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+from ganeti import constants, errors
+
+from ganeti_hv_kvm import original
+
+#: What an operator may set.
+VARIABLE = "GANETI_HV_KVM_UNKNOWN_PARAMETERS"
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+class Policy(enum.Enum):
+    """What becomes of a guest that uses an unknown parameter."""
+
+    DELEGATE = "delegate"
+    """Ganeti's own module builds its QEMU."""
+    REFUSE = "refuse"
+    """Nobody does: an error that names the parameter."""
+    ASIDE = "aside"
+    """Ganeti gets its own module for all guests of the node."""
+
+
+def policy() -> Policy:
+    """Tell what the operator chose; a value that means nothing is logged, and means DELEGATE."""
+    text = os.environ.get(VARIABLE, "")
+    try:
+        return Policy(text) if text else Policy.DELEGATE
+    except ValueError:
+        choices = ", ".join(choice.value for choice in Policy)
+        logging.warning("%s is %r, which is none of %s: delegate it is", VARIABLE, text, choices)
+        return Policy.DELEGATE
+
+
+def _defaults() -> Mapping[str, Any]:
+    defaults: Mapping[str, Any] = constants.HVC_DEFAULTS[constants.HT_KVM]
+    return defaults
+
+
+def names(known: Mapping[str, Any]) -> list[str]:
+    """Name the parameters of this Ganeti that are not among ``known``, sorted."""
+    return sorted(set(_defaults()) - set(known))
+
+
+def used(unknown: list[str], hvparams: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Give the unknown parameters by which a guest may differ from what is built here.
+
+    Ganeti's way to say "off" is 0, False or an empty text. Where that is the default too, a guest
+    with it is what it would be if the parameter did not exist; of any other value nothing is known.
+    """
+    return {
+        name: hvparams[name]
+        for name in unknown
+        if hvparams is not None and name in hvparams and (hvparams[name] or _defaults().get(name))
+    }
+
+
+def _text(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+def checks(unknown: list[str], no_check: Any) -> dict[str, Any]:
+    """Give the checks of the unknown parameters: those of Ganeti's own module, where it loads."""
+    if not unknown or policy() is Policy.ASIDE:
+        return {}
+    try:
+        theirs = _own_class().PARAMETERS
+    except ImportError as err:
+        logging.warning("Values of %s are not checked: %s", ", ".join(unknown), err)
+        theirs = {}
+    return {name: theirs.get(name, no_check) for name in unknown}
+
+
+def _own_class() -> Any:
+    return original.load().KVMHypervisor
+
+
+def report(unknown: list[str]) -> str | None:
+    """Say for `gnt-cluster verify` what is done about unknown parameters; None where all are known.
+
+    It is an error there: a guest may be built by a module that nobody expects.
+    """
+    if not unknown:
+        return None
+    ours = f"this version of ganeti-hv-kvm does not know {', '.join(unknown)}"
+    if policy() is Policy.REFUSE:
+        return f"{ours}: guests that use it are not started ({VARIABLE}=refuse). Upgrade it"
+    try:
+        _own_class()
+    except ImportError as err:
+        return f"{ours}, and guests that use it cannot be started: {err}. Upgrade it"
+    return f"{ours}: guests that use it are started by Ganeti's own KVM module. Upgrade it"
+
+
+def own_class(whose: str, unknown: list[str], *hvparams: Mapping[str, Any] | None) -> Any:
+    """Give Ganeti's own class if a guest has to go there; None if it does not.
+
+    Args:
+        whose: the guest, for logs and errors, such as "instance web1".
+        unknown: what ``names`` gave.
+        hvparams: the guest's parameters: today's, and those of its start where there are any.
+
+    Raises:
+        errors.HypervisorError: the guest uses an unknown parameter, and nobody may or can build it.
+    """
+    using: dict[str, Any] = {}
+    for parameters in hvparams:
+        using |= used(unknown, parameters)
+    if not using:
+        return None
+    why = f"{whose} uses what this version of ganeti-hv-kvm does not know ({_text(using)})"
+    if policy() is Policy.REFUSE:
+        raise errors.HypervisorError(
+            f"{why}, and {VARIABLE} is refuse: nothing was done. Upgrade ganeti-hv-kvm, or set"
+            f" {VARIABLE}=delegate"
+        )
+    try:
+        own = _own_class()
+    except ImportError as err:
+        raise errors.HypervisorError(f"{why}: nothing was done, as {err}") from err
+    logging.info("%s: that is left to Ganeti's own KVM module", why)
+    return own
+
+
+def left_to_own_module(method: _Method) -> _Method:
+    """Decorate a method that builds a QEMU or a device: ``method(self, instance, ...)``.
+
+    Where the guest uses an unknown parameter, the method of the same name of Ganeti's own class is
+    called instead.
+    """
+
+    @functools.wraps(method)
+    def choose(self: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        own = self._OwnClass(instance)
+        if own is not None:
+            return getattr(own(), method.__name__)(instance, *args, **kwargs)
+        return method(self, instance, *args, **kwargs)
+
+    return cast(_Method, choose)
