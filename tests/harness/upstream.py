@@ -38,6 +38,13 @@ _few_enough = (
     None,
     None,
 )
+OPT_VIRTIO_DISK_IOTHREADS_CHECK = (
+    False,
+    lambda count: 0 <= count <= constants.MAX_VIRTIO_DISK_IOTHREADS,
+    f"must be 0 to {constants.MAX_VIRTIO_DISK_IOTHREADS} threads",
+    None,
+    None,
+)
 REQ_VIRTIO_NET_QUEUES_CHECK = (True, *_few_enough)
 OPT_VIRTIO_NET_QUEUES_CHECK = (False, *_few_enough)
 """
@@ -59,6 +66,11 @@ NIC_MODE_EXT = "ext"
 NIC_VALID_MODES = NIC_VALID_MODES | {NIC_MODE_EXT}
 NIC_ACTION_UP = "up"
 NIC_ACTION_DOWN = "down"
+HV_VIRTIO_DISK_IOTHREADS = "virtio_disk_iothreads"
+MAX_VIRTIO_DISK_IOTHREADS = 8
+HVS_PARAMETER_TYPES = {**HVS_PARAMETER_TYPES, HV_VIRTIO_DISK_IOTHREADS: VTYPE_INT}
+HVS_PARAMETERS = frozenset(HVS_PARAMETER_TYPES)
+HVC_DEFAULTS[HT_KVM][HV_VIRTIO_DISK_IOTHREADS] = 1
 MAX_VIRTIO_NET_QUEUES = 32
 MAX_VIRTIO_NET_QUEUES_AUTO = 8
 """,

@@ -33,6 +33,7 @@ HARMLESS = {
     "collections",
     "dataclasses",
     "itertools",
+    "json",
     "logging",
     "typing",
     "re",

@@ -113,7 +113,18 @@ _FREE = (
     constants.HV_VNET_HDR,
 )
 
+# What upstream has added since 3.1: the names of the parameter and of its check, where Ganeti has
+# them.
+_OF_LATER_GANETIS = {
+    "HV_VIRTIO_DISK_IOTHREADS": "OPT_VIRTIO_DISK_IOTHREADS_CHECK",
+}
+
 _KNOWN: dict[str, Any] = {
+    **{
+        getattr(constants, name): getattr(hv_base, check)
+        for name, check in _OF_LATER_GANETIS.items()
+        if hasattr(constants, name)
+    },
     **_ON_ITS_OWN,
     **{name: hv_base.ParamInSet(True, values) for name, values in _REQUIRED_ONE_OF.items()},
     **{name: hv_base.ParamInSet(False, values) for name, values in _EMPTY_OR_ONE_OF.items()},

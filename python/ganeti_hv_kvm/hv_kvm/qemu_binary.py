@@ -20,12 +20,16 @@ from . import answer_cache
 KVMOPT_HELP = "help"
 KVMOPT_MLIST = "mlist"
 KVMOPT_DEVICELIST = "devicelist"
+_VIRTIO_BLK, _VIRTIO_SCSI = "virtio-blk-pci", "virtio-scsi-pci"
 
 KVMOPTS_CMDS: Mapping[str, tuple[list[str], bool]] = {
     KVMOPT_HELP: (["--help"], False),
     KVMOPT_MLIST: (["-machine", "?"], False),
     # Old QEMU ends with status 1 after it has printed the list.
     KVMOPT_DEVICELIST: (["-device", "?"], True),
+    # The properties of one device; a QEMU without it fails.
+    _VIRTIO_BLK: (["-device", f"{_VIRTIO_BLK},?"], True),
+    _VIRTIO_SCSI: (["-device", f"{_VIRTIO_SCSI},?"], True),
 }
 """The question's arguments, and whether the answer counts when QEMU's exit status does not."""
 
@@ -133,7 +137,7 @@ class QemuFacts:
     ) -> QemuFacts:
         """Facts from answers that are known already."""
         answers = {KVMOPT_HELP: help_text, KVMOPT_MLIST: machines, KVMOPT_DEVICELIST: devices}
-        return cls(path, answers.__getitem__)
+        return cls(path, lambda question: answers.get(question, ""))
 
     @cached_property
     def help(self) -> str:
@@ -186,6 +190,14 @@ class QemuFacts:
     def has_device(self, driver: str) -> bool:
         """Whether ``-device ?`` lists this driver."""
         return re.search(rf'^name "{re.escape(driver)}"', self.devices, re.MULTILINE) is not None
+
+    def can_map_queues(self, driver: str) -> bool:
+        """Whether several threads can serve one virtio disk (QEMU 9.0) or controller (10.0).
+
+        Args:
+            driver: "virtio-blk-pci" or "virtio-scsi-pci".
+        """
+        return "iothread-vq-mapping=<IOThreadVirtQueueMappingList>" in self.ask(driver)
 
     @property
     def needs_boot_flag(self) -> bool:

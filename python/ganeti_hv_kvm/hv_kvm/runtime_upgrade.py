@@ -155,6 +155,13 @@ def replace_discard_default(runtime: Runtime) -> None:
         hvparams[constants.HV_DISK_DISCARD] = constants.HT_DISCARD_IGNORE
 
 
+def keep_without_iothreads(runtime: Runtime) -> None:
+    """A guest that was started before Ganeti had virtio_disk_iothreads goes on without any."""
+    name = getattr(constants, "HV_VIRTIO_DISK_IOTHREADS", None)
+    if name is not None:
+        runtime[_HVPARAMS].setdefault(name, 0)
+
+
 CHANGES = (
     add_disks,
     add_nic_uuids,
@@ -164,6 +171,7 @@ CHANGES = (
     replace_vnc_tls,
     drop_stored_chroot,
     replace_discard_default,
+    keep_without_iothreads,
 )
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ganeti import errors, objects
+from ganeti import constants, errors, objects
 
 from ganeti_hv_kvm.hv_kvm import kvm_runtime
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
@@ -15,6 +15,7 @@ from harness import paths
 NIC = {"mac": "aa:00:00:bf:2f:16", "nicparams": {}, "uuid": "003fc157-66a8-4e6d", "hvinfo": {}}
 DISK = {"uuid": "7c079136-2573-4112", "size": 1024, "dev_type": "file", "params": {}, "hvinfo": {}}
 HVPARAMS = {"nic_type": "paravirtual", "disk_type": "paravirtual"}
+NEWER = {"virtio_disk_iothreads": 0} if hasattr(constants, "HV_VIRTIO_DISK_IOTHREADS") else {}
 
 
 def content(*elements: Any) -> str:
@@ -55,7 +56,8 @@ def test_what_is_appended_is_serialized() -> None:
 
 def test_reading_and_writing_keeps_every_value() -> None:
     serialized = KVMRuntime.from_serialized(WHOLE).serialize()
-    assert json.loads(serialized) == json.loads(WHOLE)
+    command, nics, hvparams, disks = json.loads(WHOLE)
+    assert json.loads(serialized) == [command, nics, hvparams | NEWER, disks]
     assert KVMRuntime.from_serialized(serialized).serialize() == serialized
 
 
@@ -77,7 +79,7 @@ def test_files_without_disks() -> None:
 
 def test_names_of_ganeti_3_0() -> None:
     upgraded = kvm_runtime._UpgradeSerializedRuntime(content(["kvm", "-localtime"], [NIC], {}))
-    assert upgraded == (["kvm", "-rtc", "base=localtime"], [NIC], {}, [])
+    assert upgraded == (["kvm", "-rtc", "base=localtime"], [NIC], NEWER, [])
     command, nics, _, _ = kvm_runtime._AnalyzeSerializedRuntime(WHOLE)
     assert (command[0], nics[0].uuid) == ("kvm", NIC["uuid"])
 

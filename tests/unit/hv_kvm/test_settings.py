@@ -37,7 +37,7 @@ def test_nothing_may_be_a_limit_too(monkeypatch):
 
 def test_the_document_knows_each_variable_and_its_default():
     document = (paths.PROJECT / "docs/settings.md").read_text()
-    rows = dict(re.findall(r"^\| `(GANETI_HV_KVM_\w+)` \| ([\d.]+) \|", document, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(GANETI_HV_KVM_\w+)` \| `?([\w.]+)`? \|", document, re.MULTILINE))
     sources = [*paths.PROJECT.glob("python/**/*.py"), *paths.PROJECT.glob("src/**/*.rs")]
     used = {
         name for source in sources for name in re.findall(r"GANETI_HV_KVM_\w+", source.read_text())

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from . import boot, display, machine, network, peripherals, process, storage
+from . import boot, display, iothreads, machine, network, peripherals, process, storage
 from .display import takes_password
-from .network import device_features, vcpus_of
+from .network import device_features
+from .option import vcpus_of
 from .process import START_PAUSED
 from .request import AttachedNic, Completion, Display, LateSection, Paths, Section, StartRequest
 from .storage import aio_cache, block_node
@@ -105,7 +106,7 @@ _LATE: tuple[LateSection, ...] = (
 
 _ADDED: Mapping[str, tuple[LateSection, ...]] = {
     "drive": (process.configured_user, *_LATE, process.pool_user),
-    "blockdev": (*_LATE, process.user_and_chroot),
+    "blockdev": (iothreads.objects, *_LATE, process.user_and_chroot),
 }
 
 

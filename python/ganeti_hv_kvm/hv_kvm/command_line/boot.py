@@ -10,7 +10,8 @@ from ganeti import constants, errors, utils
 from ganeti_hv_kvm.hv_kvm.compat import Dialect
 from ganeti_hv_kvm.hv_kvm.kvm_utils import DictToQemuStringNotation
 
-from .option import Part, properties
+from . import iothreads
+from .option import properties
 from .request import StartRequest
 
 _CDROM_1 = "cdrom1"
@@ -42,7 +43,7 @@ def boot_option(dialect: Dialect, letter: str) -> list[str]:
     return [] if dialect.boot_by_index else ["-boot", f"{dialect.boot_prefix}{letter}"]
 
 
-def boot_index(dialect: Dialect, boots: bool, index: int = 1) -> Part:
+def boot_index(dialect: Dialect, boots: bool, index: int = 1) -> tuple[str, object] | None:
     """The property of a device that the guest starts from, in a dialect that has it there."""
     return ("bootindex", index) if dialect.boot_by_index and boots else None
 
@@ -108,7 +109,11 @@ def _cdrom_device(request: StartRequest, driver: str, node: str) -> list[str]:
         lsi = request.hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE] == constants.HT_SCSI_CONTROLLER_LSI
         target = ("scsi-id", (_LSI_TARGETS if lsi else _SCSI_TARGETS)[node])
     port = ("bus", _SATA_BUSES[node]) if request.is_q35 and driver == "ide-cd" else None
-    return ["-device", properties(driver, port, ("drive", node), target, index)]
+    parts = [port, ("drive", node), target, index]
+    if driver == "scsi-cd" and iothreads.controller_is_in_json(request):
+        words = {"driver": driver, **dict(part for part in parts if part)}
+        return ["-device", iothreads.argument(words, in_json=True)]
+    return ["-device", properties(driver, *parts)]
 
 
 def _cdrom_drive(request: StartRequest, node: str, image: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from ganeti import constants, errors, netutils
@@ -12,7 +11,7 @@ from ganeti_hv_kvm.hv_kvm.devices import device_string
 from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
 
 from .boot import boot_index, boots_from
-from .option import Part, properties
+from .option import Part, properties, vcpus_of
 from .request import AttachedNic, Completion
 
 Features = dict[str, Any]
@@ -26,12 +25,6 @@ def _need(available: bool, parameter: str, facts: QemuFacts) -> None:
         raise errors.HypervisorError(
             f"{parameter} is set, but {facts.path} cannot do it according to its --help"
         )
-
-
-def vcpus_of(command: Sequence[object]) -> int:
-    """How many vCPUs a stored command gives its guest; 1 where it does not say so."""
-    smp = (str(value) for word, value in pairwise(command) if word == "-smp")
-    return int(next(smp, "1").partition(",")[0])
 
 
 def _queues(hvp: Mapping[str, Any], vcpus: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from ganeti_hv_kvm.hv_kvm.kvm_utils import Escape
 
 Part = str | tuple[str, object] | None
@@ -23,3 +26,9 @@ def properties(*parts: Part) -> str:
 def unix_server(path: str) -> str:
     """A character device that listens on a Unix socket and lets the guest start meanwhile."""
     return f"unix:{Escape(path)},server,nowait"
+
+
+def vcpus_of(command: Sequence[object]) -> int:
+    """How many vCPUs a stored command gives its guest; 1 where it does not say so."""
+    smp = (str(value) for word, value in pairwise(command) if word == "-smp")
+    return int(next(smp, "1").partition(",")[0])

@@ -8,6 +8,7 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.q35 import Function
 
+from . import iothreads
 from .boot import has_scsi_cdrom
 from .option import properties, unix_server
 from .request import StartRequest
@@ -62,7 +63,8 @@ def scsi_controller(request: StartRequest) -> list[str]:
         return []
     model = request.hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE]
     place = request.fixed_place(Function.SCSI_CONTROLLER)
-    return ["-device", properties(model, ("id", "scsi"), *place)]
+    words = {"driver": model, "id": "scsi", **dict(place)}
+    return ["-device", iothreads.argument(words | iothreads.controller_properties(request))]
 
 
 def balloon(request: StartRequest) -> list[str]:

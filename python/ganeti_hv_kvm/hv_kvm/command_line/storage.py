@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganeti import constants, errors
 
@@ -17,8 +17,9 @@ from ganeti_hv_kvm.hv_kvm.kvm_utils import (
     TranslateBoolToOnOff,
 )
 
+from . import iothreads
 from .boot import boot_index, boot_option, boots_from
-from .option import Part, properties
+from .option import Part, properties, vcpus_of
 from .request import Completion
 
 # These hand the guest's commands to the host's device; QEMU has no cache mode for them.
@@ -87,19 +88,40 @@ def _blockdev_driver(completion: Completion) -> str:
     return driver
 
 
-def _blockdev(completion: Completion, disk: Any, target: str, boot: bool) -> list[str]:
+class _Served(NamedTuple):
+    """How a guest's disks are served beside QEMU's main loop.
+
+    Attributes:
+        threads: what that adds to a disk of its own, as -device's properties.
+        in_json: their SCSI controller is said in JSON, so they must be too.
+    """
+
+    threads: Mapping[str, Any]
+    in_json: bool
+
+
+def _served(completion: Completion, command: Sequence[str]) -> _Served:
+    hvp, vcpus = completion.hvp, vcpus_of(command)
+    threads = iothreads.disk_properties(hvp, iothreads.count(hvp, completion.facts, vcpus), vcpus)
+    on_scsi = hvp[constants.HV_DISK_TYPE] in constants.HT_SCSI_DEVICE_TYPES
+    return _Served(threads, on_scsi and iothreads.is_said_in_json(command))
+
+
+def _blockdev(
+    completion: Completion, disk: Any, target: str, boot: bool, served: _Served
+) -> list[str]:
     hvp, node = completion.hvp, _node_name(disk)
     writeback, _, _ = GetCacheSettings(hvp[constants.HV_DISK_CACHE], disk.dev_type)
     model = hvp[constants.HV_DISK_TYPE]
-    device = "ide-hd" if model == constants.HT_DISK_IDE else device_string(disk.hvinfo)
+    place = {"driver": "ide-hd"} if model == constants.HT_DISK_IDE else disk.hvinfo
     cache = None if model in _PASSTHROUGH else ("write-cache", TranslateBoolToOnOff(writeback))
-    index = boot_index(completion.dialect, boot)
+    more = [("drive", node), cache, boot_index(completion.dialect, boot)]
     block = block_node(target, disk, hvp, node)
     if completion.facts.has_auto_read_only:
         # QEMU 4.0 reopens files when that changes, as another user, and a migration then fails.
         block["auto-read-only"] = False
     return [
-        *("-device", properties(device, ("drive", node), cache, index)),
+        *("-device", iothreads.served(place, served.threads, more, in_json=served.in_json)),
         *("-blockdev", DictToQemuStringNotation(block)),
     ]
 
@@ -127,7 +149,7 @@ def _drive(completion: Completion, disk: Any, target: str, boot: bool) -> list[s
     return [*(("-device", device) if device else ()), "-drive", properties(*parts)]
 
 
-def disks(completion: Completion, _command: Sequence[str]) -> list[str]:
+def disks(completion: Completion, command: Sequence[str]) -> list[str]:
     """-boot and the disks, in order.
 
     Raises HypervisorError for a read-only disk or a device model that QEMU does not have.
@@ -135,6 +157,7 @@ def disks(completion: Completion, _command: Sequence[str]) -> list[str]:
     dialect = completion.dialect
     if dialect.blockdev:
         _blockdev_driver(completion)
+        served = _served(completion, command)
     boots = boots_from(completion.hvp, constants.HT_BO_DISK)
     arguments: list[str] = []
     for index, (disk, link, uri) in enumerate(completion.disks):
@@ -147,7 +170,7 @@ def disks(completion: Completion, _command: Sequence[str]) -> list[str]:
             arguments += boot_option(dialect, "c")
         target = drive_uri(disk, link, uri)
         if dialect.blockdev:
-            arguments += _blockdev(completion, disk, target, boot)
+            arguments += _blockdev(completion, disk, target, boot, served)
         else:
             arguments += _drive(completion, disk, target, boot)
     return arguments

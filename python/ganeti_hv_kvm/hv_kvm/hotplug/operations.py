@@ -14,6 +14,7 @@ from ganeti import errors
 
 from ganeti_hv_kvm.errors import QmpLostError, QmpTimeoutError
 from ganeti_hv_kvm.hv_kvm import bus_manager, q35
+from ganeti_hv_kvm.hv_kvm.command_line import iothreads, vcpus_of
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.undo import Undo
 
@@ -69,7 +70,7 @@ def _add(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
     model = model_of(plug.dev_type, guest.hvp(runtime))
     _clear_remains(guest, plug)
     if not plug.device.hvinfo:
-        plug.device.hvinfo = _place(guest, runtime, plug, model)
+        plug.device.hvinfo = _place(guest, runtime, plug, model) | _threads(guest, runtime, plug)
     with Undo(f"adding {plug.devid} to {guest.instance.name}") as undo:
         if plug.dev_type == DISK:
             disk.add(guest, runtime, plug, undo)
@@ -79,6 +80,16 @@ def _add(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
         # As Ganeti counts them: the first disk is the one that a restart boots from.
         entries(plug.dev_type, runtime).insert(plug.seq, plug.entry)
         guest.save(runtime)
+
+
+def _threads(guest: Guest, runtime: KVMRuntime, plug: Plug) -> dict[str, Any]:
+    """What serves a new disk beside QEMU's main loop, where the guest's other disks have that."""
+    hvp = guest.hvp(runtime)
+    if plug.dev_type != DISK or not (iothreads.PARAMETER and hvp.get(iothreads.PARAMETER)):
+        return {}
+    with guest.monitor() as qmp:
+        number = iothreads.count_in_qemu(qmp.execute_qmp("query-iothreads"))
+    return iothreads.disk_properties(hvp, number, vcpus_of(runtime.kvm_cmd))
 
 
 def _clear_remains(guest: Guest, plug: Plug) -> None:

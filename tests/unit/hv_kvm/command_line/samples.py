@@ -29,7 +29,12 @@ PATHS = command_line.Paths(
     spice_cert="/lib/spice.pem",
 )
 # The defaults that Ganeti's versions do not agree on.
-COMMON = {"disk_discard": "ignore", "vhost_net": False, "kvm_path": QEMU}
+COMMON = {
+    "disk_discard": "ignore",
+    "vhost_net": False,
+    "kvm_path": QEMU,
+    "virtio_disk_iothreads": 0,
+}
 
 
 @cache
