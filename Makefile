@@ -100,6 +100,7 @@ test-system-3.1: build
 # What upstream's development version alone asks for, and hot-plug with its scripts and places.
 test-system-dev: build
 	GANETI_UNDER_TEST=dev $(PYTEST).xml tests/system/development tests/system/hotplug/test_devices.py
+	GANETI_UNDER_TEST=next $(PYTEST)-next.xml tests/system/next
 	GANETI_UNDER_TEST=unknown $(PYTEST)-unknown.xml tests/system/unknown_parameter
 
 # A real two-node Ganeti in namespaces; CLUSTER_ROW and CLUSTER_MODULES choose what it is made of.

@@ -82,6 +82,19 @@ del KVM_IFUP
 }
 
 
+#: What is known to be coming: proposed upstream, and carried by distributors.
+_NEXT = """
+def _coming(name, kind, default):
+    HVS_PARAMETER_TYPES[name] = kind
+    HVC_DEFAULTS[HT_KVM][name] = default
+    return name
+
+
+HV_DISK_BPS = _coming("disk_bps", VTYPE_INT, 0)
+HV_DISK_IOPS = _coming("disk_iops", VTYPE_INT, 0)
+HVS_PARAMETERS = frozenset(HVS_PARAMETER_TYPES)
+"""
+
 #: What a later version may bring: a parameter that this package does not know, in Ganeti's own
 #: words. Its own module does with it what a test can see.
 _UNKNOWN_PARAMETER = """
@@ -108,6 +121,7 @@ KVMHypervisor._GenerateKVMRuntime = _with_moon(KVMHypervisor._GenerateKVMRuntime
 
 #: The names of these generations, beside "3.0" and "3.1".
 GENERATION = "dev"
+NEXT = "next"
 UNKNOWN = "unknown"
 
 
@@ -115,6 +129,9 @@ def code(generation: str, folder: Path) -> Path:
     """Where to import a generation from; those that are not packaged are made in ``folder``."""
     if generation == GENERATION:
         _make_tree(folder / "code")
+    elif generation == NEXT:
+        _make_tree(folder / "code")
+        _append_next(folder / "code/ganeti/constants.py")
     elif generation == UNKNOWN:
         _make_unknown(folder / "code")
     else:
@@ -131,6 +148,11 @@ def _make_tree(target: Path) -> None:
     script.chmod(0o755)
     for name, text in _ADDED.items():
         _append(source, target / "ganeti", name, text.replace("{script!r}", repr(str(script))))
+
+
+def _append_next(constants: Path) -> None:
+    with constants.open("a") as file:
+        file.write(_NEXT)
 
 
 def _make_unknown(target: Path) -> None:

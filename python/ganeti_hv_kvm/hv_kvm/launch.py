@@ -27,6 +27,7 @@ from . import (
     user_shutdown,
 )
 from .command_line import AttachedNic, Completion
+from .guest import disk_limits
 from .instance_files import InstanceFiles
 from .nics import HostNic, OpenTapFunction
 from .qemu_binary import QemuFacts
@@ -260,9 +261,13 @@ class Launch(NamedTuple):
             yield "cont", None
 
     def _give_commands(self, commands: list[Command]) -> None:
-        if not commands:
+        limits = disk_limits.of(self.instance.hvparams)
+        if not (commands or limits):
             return
         with self.hooks.qmp_connection(self.files.qmp) as qmp:
+            if limits:
+                disks = [disk for disk, _, _ in self.runtime[3]]
+                disk_limits.apply(qmp, limits, disks, self.instance.uuid)
             for command, arguments in commands:
                 qmp.execute_qmp(command, arguments)
 

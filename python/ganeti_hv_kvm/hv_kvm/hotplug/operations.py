@@ -15,6 +15,7 @@ from ganeti import errors
 from ganeti_hv_kvm.errors import QmpLostError, QmpTimeoutError
 from ganeti_hv_kvm.hv_kvm import bus_manager, q35
 from ganeti_hv_kvm.hv_kvm.command_line import iothreads, vcpus_of
+from ganeti_hv_kvm.hv_kvm.guest import disk_limits
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.undo import Undo
 
@@ -77,6 +78,7 @@ def _add(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
         else:
             nic.add(guest, runtime, plug, undo)
         verify_device(guest, plug.devid, should_exist=True)
+        _limit(guest, plug)
         # As Ganeti counts them: the first disk is the one that a restart boots from.
         entries(plug.dev_type, runtime).insert(plug.seq, plug.entry)
         guest.save(runtime)
@@ -90,6 +92,14 @@ def _threads(guest: Guest, runtime: KVMRuntime, plug: Plug) -> dict[str, Any]:
     with guest.monitor() as qmp:
         number = iothreads.count_in_qemu(qmp.execute_qmp("query-iothreads"))
     return iothreads.disk_properties(hvp, number, vcpus_of(runtime.kvm_cmd))
+
+
+def _limit(guest: Guest, plug: Plug) -> None:
+    """Let a new disk share the limits of the guest's other disks."""
+    limits = disk_limits.of(guest.instance.hvparams)
+    if plug.dev_type == DISK and limits:
+        with guest.monitor() as qmp:
+            disk_limits.apply(qmp, limits, [plug.device], guest.instance.uuid)
 
 
 def _clear_remains(guest: Guest, plug: Plug) -> None:
