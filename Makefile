@@ -17,7 +17,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PIP_QUIET := 1
 
 RUST := Cargo.toml Cargo.lock clippy.toml pyproject.toml $(shell find src -name '*.rs')
-PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi')
+PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi') $(shell find packaging -type f)
 # Network, mount and process namespaces of its own: no test sees or changes the machine's.
 PYTEST = $(SANDBOX) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@
 STAGES := lint-rust lint-python test-rust build wheel

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import node, upstream
+from harness import ganetis_own, node, upstream
 
 GANETI_UNDER_TEST = os.environ.get("GANETI_UNDER_TEST", "3.0")
 _ROOT = node.new_root()
@@ -21,6 +21,8 @@ _ROOT = node.new_root()
 os.environ.update(GANETI_ROOTDIR=str(_ROOT), GANETI_HOSTNAME=node.HOST_NAME)
 for _folder in ("var/run/ganeti", "var/lib/ganeti", "var/log/ganeti/kvm", "etc/ganeti"):
     (_ROOT / _folder).mkdir(parents=True)
+# Nor is it of importance whether this machine's Python has ours enabled.
+ganetis_own.be_not_enabled()
 _CODE = upstream.code(GANETI_UNDER_TEST, _ROOT.parent)
 if "ganeti" not in sys.modules:
     sys.path.insert(0, str(_CODE))

@@ -93,6 +93,10 @@ def __getattr__(name: str) -> object:
     elif name in _MODULE_OF:
         from importlib import import_module
 
+        if _MODULE_OF[name] == "_native":
+            from ganeti_hv_kvm import installation
+
+            installation.check()
         value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from ganeti_hv_kvm import installation
+
 GANETI_NAME = "ganeti.hypervisor.hv_kvm"
 OUR_NAME = "ganeti_hv_kvm.hv_kvm"
 #: An entry of `sys.meta_path` with this attribute calls `install` on demand.
@@ -54,8 +56,9 @@ class Finder:
     `failure` then holds the reason.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, installation: int = 0) -> None:
         self.failure: str | None = None
+        self._installation = installation
 
     def find_spec(
         self,
@@ -76,7 +79,7 @@ class Finder:
         if self.failure is not None:
             return None
         try:
-            _load_hypervisor()
+            _load_hypervisor(self._installation)
         # Whatever is wrong with us, the node's guests must stay manageable.
         except Exception as err:
             self.failure = f"{type(err).__name__}: {err}"
@@ -87,13 +90,16 @@ class Finder:
         return _alias_spec(GANETI_NAME)
 
 
-def _load_hypervisor() -> None:
+def _load_hypervisor(expected: int) -> None:
     """Import all that Ganeti will need, so that a failure shows before Ganeti has any of it.
 
-    Raises `UnsupportedGanetiError`, or whatever the import raises.
+    Raises `UnsupportedGanetiError`, an error of `installation`, or whatever the import raises.
     """
+    installation.expect(expected)
+    installation.check()
     # The native part first: it has no part in the import cycle between Ganeti and us.
-    importlib.import_module("ganeti_hv_kvm._native")
+    native = importlib.import_module("ganeti_hv_kvm._native")
+    installation.check_versions(native.__version__)
     # Where our package was imported before Ganeti, this is the half-made module of that import;
     # asking it for the class makes it import the rest.
     hypervisor = importlib.import_module(OUR_NAME).KVMHypervisor
@@ -166,11 +172,17 @@ def installed() -> Finder | None:
     return next((finder for finder in sys.meta_path if isinstance(finder, Finder)), None)
 
 
-def install() -> Finder:
+def install(enabled: int = 0, directory: str | None = None) -> Finder:
     """Let later imports of Ganeti's module in this process give ours; safe to call twice.
 
-    Gives the finder at work, for the import that is going on just now.
+    `enabled` is the identity of the installation that was enabled, 0 for whichever this is, and
+    `directory` where it is: for a package from elsewhere nothing is installed. Gives the
+    finder at work, for the import that is going on just now.
     """
+    if directory is not None and not installation.is_in(directory):
+        aside = Finder()
+        aside.failure = f"what is enabled is the installation in {directory}"
+        return aside
     if (at_work := installed()) is not None:
         return at_work
     # The import system may be going through the list right now, and be at the trigger.
@@ -179,7 +191,7 @@ def install() -> Finder:
         for place, finder in enumerate(sys.meta_path, start=1)
         if hasattr(finder, TRIGGER_ATTRIBUTE)
     )
-    finder = Finder()
+    finder = Finder(enabled)
     entry: Any = finder
     sys.meta_path.insert(next(after_trigger, 0), entry)
     return finder

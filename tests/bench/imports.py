@@ -17,8 +17,9 @@ from .worker import MODULES
 # What every daemon that uses a hypervisor has imported by then, whichever module answers.
 _PROGRAM = """
 import json, os, sys, time
-from harness import paths
+from harness import ganetis_own, paths
 generation, module, preload = sys.argv[1:]
+ganetis_own.be_not_enabled()
 os.environ.update(GANETI_ROOTDIR="/tmp/node", GANETI_HOSTNAME="node")
 sys.path.insert(0, str(paths.GANETI_CODE[generation]))
 if module == "ours":
@@ -34,6 +35,8 @@ before, start = memory(), time.perf_counter()
 import ganeti.hypervisor.hv_kvm as imported
 seconds = time.perf_counter() - start
 assert ("ganeti_hv_kvm" in imported.__file__) == (module == "ours"), imported.__file__
+if module == "original":
+    ganetis_own.prove(paths.GANETI_CODE[generation])
 print(json.dumps([seconds, memory() - before]))
 """
 

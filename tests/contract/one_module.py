@@ -13,15 +13,23 @@ from pathlib import Path
 from typing import Any
 
 GANETI_CODE, SIDE = sys.argv[1:3]
-sys.path[0] = GANETI_CODE
+PROJECT = Path(__file__).resolve().parents[2]
+sys.path[0:1] = [GANETI_CODE, str(PROJECT / "tests")]
+from harness import ganetis_own  # noqa: E402
+
+ganetis_own.be_not_enabled()
 if SIDE == "ours":
-    sys.path.append(str(Path(__file__).resolve().parents[2] / "python"))
+    # Before what this Python may have installed.
+    sys.path.insert(1, str(PROJECT / "python"))
     from ganeti_hv_kvm import activation
 
     activation.install()
 
 from ganeti import constants, objects, utils  # noqa: E402
 from ganeti.hypervisor import hv_kvm  # noqa: E402
+
+if SIDE == "original":
+    ganetis_own.prove(Path(GANETI_CODE))
 
 Hypervisor = hv_kvm.KVMHypervisor
 

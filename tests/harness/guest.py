@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-import os
 import re
+import uuid
 from pathlib import Path
 
 from . import cpio, paths
@@ -48,7 +48,8 @@ def initramfs() -> Path:
     data = cpio.archive(_contents())
     target = paths.WORK / f"initramfs-{hashlib.sha256(data).hexdigest()[:16]}.cpio"
     if not target.exists():
-        part = target.with_suffix(f".{os.getpid()}")
+        # Not by process id: each sandbox counts them from 1.
+        part = target.with_suffix(f".{uuid.uuid4().hex}")
         part.write_bytes(data)
         part.rename(target)
     return target

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import upstream
+from . import ganetis_own, upstream
 
 HOST_NAME = "node"
 BRIDGE = "br0"
@@ -73,6 +73,7 @@ def make_node(generation: str, module: str) -> Node:
 
     Raises RuntimeError if Ganeti was imported already, or if not the wanted module answers.
     """
+    ganetis_own.be_not_enabled()
     if module == OURS:
         importlib.import_module("ganeti_hv_kvm.activation").install()
     return find_node(generation, module)
@@ -86,11 +87,14 @@ def find_node(generation: str, module: str) -> Node:
     for folder in ("var/run/ganeti", "var/lib/ganeti", "var/log/ganeti/kvm", "etc/ganeti"):
         (root / folder).mkdir(parents=True)
     os.environ.update(GANETI_ROOTDIR=str(root), GANETI_HOSTNAME=HOST_NAME)
-    sys.path.insert(0, str(upstream.code(generation, root.parent)))
+    code = upstream.code(generation, root.parent)
+    sys.path.insert(0, str(code))
     origin = Path(str(importlib.import_module("ganeti.hypervisor.hv_kvm").__file__))
     if ("ganeti_hv_kvm" in origin.parts) != (module == OURS):
         shutil.rmtree(root.parent)
         raise RuntimeError(f"wanted the module {module}, Ganeti found {origin}{_reason()}")
+    if module == ORIGINAL:
+        ganetis_own.prove(code)
     return Node(root, generation, module, origin)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness import instance, node, paths
+from harness import ganetis_own, instance, node, paths
 
 DISK, NIC = "disk", "nic"
 
@@ -58,10 +58,9 @@ ACTIONS: dict[str, Callable[[Any, Any, list[Any], Path], None]] = {
 
 def main(generation: str, action: str, folder: str, name: str) -> None:
     sys.path.insert(0, str(paths.GANETI_CODE[generation]))
-    module = importlib.import_module("ganeti.hypervisor.hv_kvm")
-    origin = Path(str(module.__file__))
-    if "ganeti_hv_kvm" in origin.parts:
-        raise RuntimeError(f"wanted the original, Ganeti found {origin}")
+    ganetis_own.be_not_enabled()
+    importlib.import_module(ganetis_own.NAME)
+    ganetis_own.prove(paths.GANETI_CODE[generation])
     hypervisor = importlib.import_module("ganeti.hypervisor").GetHypervisor("kvm")
     made, disks = made_in(Path(folder), name)
     ACTIONS[action](hypervisor, made, disks, Path(folder))

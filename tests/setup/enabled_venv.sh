@@ -13,6 +13,6 @@ say "installing $(basename "$wheel") into .work/enabled"
 rm -rf "$TARGET"
 /usr/bin/python3 -m venv --system-site-packages --without-pip "$TARGET"
 "$ROOT/.venv/bin/python" -m pip --python "$TARGET/bin/python" install -q --no-deps --no-index \
-  --disable-pip-version-check "$wheel"
+  --ignore-installed --disable-pip-version-check "$wheel"
 "$TARGET/bin/ganeti-hv-kvm" enable >&2
 mark_done enabled_venv "$key"

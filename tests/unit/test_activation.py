@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ganeti_hv_kvm
+from ganeti_hv_kvm import installation
 from harness import paths
 
 OUR_CODE = Path(ganeti_hv_kvm.__file__).parent
@@ -33,7 +34,7 @@ SMALL_GANETI = {
     "ganeti/hypervisor/hv_kvm/only_original.py": "",
 }
 SMALL_REPLACEMENT = {
-    "ganeti_hv_kvm/_native.py": "",
+    "ganeti_hv_kvm/_native.py": f"__version__ = {installation.VERSION!r}\n",
     "ganeti_hv_kvm/hv_kvm/__init__.py": """\
         def __getattr__(name):
             if name == "KVMHypervisor":
@@ -65,7 +66,7 @@ def lay_out(folder: Path, files: dict[str, str]) -> None:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     lay_out(tmp_path, SMALL_GANETI | SMALL_REPLACEMENT)
-    for name in ("__init__.py", "activation.py"):
+    for name in ("__init__.py", "activation.py", "installation.py"):
         shutil.copy(OUR_CODE / name, tmp_path / "ganeti_hv_kvm")
     return tmp_path
 
@@ -279,7 +280,7 @@ def test_install_and_uninstall_can_be_repeated(tree: Path) -> None:
 def broken_tree(tmp_path: Path) -> Path:
     """A replacement whose native part fails, and no small Ganeti."""
     lay_out(tmp_path, {"ganeti_hv_kvm/_native.py": "raise ImportError('wrong architecture')\n"})
-    for name in ("__init__.py", "activation.py"):
+    for name in ("__init__.py", "activation.py", "installation.py"):
         shutil.copy(OUR_CODE / name, tmp_path / "ganeti_hv_kvm")
     return tmp_path
 

@@ -72,3 +72,11 @@ def test_version_is_text_with_numbers() -> None:
 def test_unknown_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         _ = ganeti_hv_kvm.Nonsense  # type: ignore[attr-defined]
+
+
+def test_python_and_rust_are_of_one_version() -> None:
+    from ganeti_hv_kvm import _native, installation
+
+    assert installation.VERSION == _native.__version__
+    manifest = (PACKAGE_HOME.parent / "Cargo.toml").read_text()
+    assert f'\nversion = "{installation.VERSION}"\n' in manifest

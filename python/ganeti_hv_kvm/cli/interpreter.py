@@ -138,6 +138,6 @@ def _why(module: str, facts: dict[str, Any], as_if_enabled: bool) -> str:
         (hook and not enabled, f"this Python did not read {hook}"),
         ("native_error" in facts and not enabled, f"not enabled; {broken}"),
         (not enabled, "not enabled"),
-        (True, "ganeti-hv-kvm stood aside without saying why"),
+        (True, "ganeti-hv-kvm stood aside: what is enabled is another installation of it"),
     )
     return next(text for applies, text in reasons if applies)

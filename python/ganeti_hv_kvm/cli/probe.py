@@ -32,15 +32,17 @@ def look_at_package(answer: dict[str, object], as_if_enabled: bool) -> None:
     """Find our package, its version and whether its native part loads."""
     try:
         import ganeti_hv_kvm
-        from ganeti_hv_kvm import activation
+        from ganeti_hv_kvm import activation, installation
     except Exception as err:
         answer["package_error"] = describe(err)
         return
     answer["package"] = ganeti_hv_kvm.__path__[0]
     try:
         answer["package_version"] = ganeti_hv_kvm.__version__
+        installation.check()
         from ganeti_hv_kvm import _native
 
+        installation.check_versions(_native.__version__)
         answer["native"] = _native.__file__
     except Exception as err:
         answer["native_error"] = describe(err)

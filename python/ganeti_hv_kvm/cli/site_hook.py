@@ -8,14 +8,20 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from ganeti_hv_kvm import installation
+
 DISTRIBUTION = "ganeti-hv-kvm"
 FILE_NAME = "ganeti-hv-kvm.pth"
 _UNFINISHED_PREFIX = ".ganeti-hv-kvm-"
 
-# Python runs the line at every start, so it imports nothing: it only puts a trigger in front of
-# the import system. The trigger stays silent where the package was uninstalled without `disable`.
+# Python runs the lines at every start, so they import nothing: the first only puts a trigger in
+# front of the import system. The trigger stays silent where the package was uninstalled without
+# `disable`, and stands aside where it was then installed again: it names its installation.
 # It answers itself: from 3.14 on, an import goes through a copy of the list, and would miss the
 # finder that was put into it meanwhile.
+# The second lets an upgrade stay enabled: the pip that begins with the enabled installation, and
+# ends with another one in its place, has replaced it. A process of its own looks: pip forbids
+# imports after it has installed something.
 _TEXT = """\
 # Written by "ganeti-hv-kvm enable", removed by "ganeti-hv-kvm disable".
 import sys; sys.meta_path.insert(0, type(sys.implementation)(\
@@ -23,8 +29,16 @@ ganeti_hv_kvm=True, \
 find_spec=lambda name, path=None, target=None: \
 None if name != "ganeti.hypervisor.hv_kvm" else \
 (lambda place: exec("try:\\n from ganeti_hv_kvm.activation import install\\n\
-except Exception:\\n spec = None\\nelse:\\n spec = install().find_spec(*asked)", place) \
-or place["spec"])({"asked": (name, path, target)})))
+ spec = install({installation}, {directory!r}).find_spec(*asked)\\n\
+except Exception:\\n spec = None", place) \
+or place["spec"])({{"asked": (name, path, target)}})))
+"""
+_CARRY_OVER = """\
+import sys, os; "pip" in str(sys.orig_argv[1:4]) and os.path.exists({record!r}) \
+and os.stat({record!r}).st_mtime_ns == {installation} and __import__("atexit").register(\
+os.spawnv, os.P_WAIT, sys.executable, [sys.executable, "-c", \
+"try:\\n from ganeti_hv_kvm.cli.site_hook import carry_over\\n carry_over({installation})\\n\
+except Exception:\\n pass"])
 """
 
 
@@ -65,22 +79,45 @@ def write() -> tuple[Path, bool]:
 
     Raises `HookError`.
     """
-    path = home_directory() / FILE_NAME
+    directory = home_directory()
+    path = directory / FILE_NAME
     try:
-        if path.exists() and path.read_text() == _TEXT:
+        text = _text_for(str(directory))
+        if path.exists() and path.read_text() == text:
             return path, False
-        _replace(path)
+        _replace(path, text)
     except OSError as err:
         raise HookError(f"cannot write {path}: {err.strerror}") from err
     return path, True
 
 
-def _replace(path: Path) -> None:
+def _text_for(directory: str) -> str:
+    record = installation.newest_record(directory)
+    # In Python's text within Python's text, a backslash or quote would need care.
+    if not directory.isprintable() or set(directory) & set("\\'\""):
+        raise HookError(f"{directory!r} is no directory name to write into a hook file")
+    text = _TEXT.format(installation=installation.identity(directory), directory=directory)
+    if record:
+        text += _CARRY_OVER.format(installation=installation.identity(directory), record=record)
+    return text
+
+
+def carry_over(enabled: int) -> None:
+    """At the end of a pip that began with this installation: enable what it has put in its place.
+
+    Raises `HookError`.
+    """
+    directory = home_directory()
+    if installation.identity(str(directory)) != enabled and (directory / FILE_NAME).exists():
+        write()
+
+
+def _replace(path: Path, text: str) -> None:
     # Python may start at any moment: it must find no file, or all of it.
     fd, unfinished = tempfile.mkstemp(prefix=_UNFINISHED_PREFIX, dir=path.parent)
     try:
         with os.fdopen(fd, "w") as stream:
-            stream.write(_TEXT)
+            stream.write(text)
             stream.flush()
             os.fchmod(stream.fileno(), 0o644)
             os.fsync(stream.fileno())

@@ -26,7 +26,7 @@ STORAGE = "/srv/ganeti/file-storage"
 SHARED_STORAGE = "/srv/ganeti/shared-file-storage"
 AREA = paths.WORK / "cluster/area"
 INSTANCES = [f"i{number}.example.com" for number in range(1, 21)]
-_NODES = {"n1.example.com": "192.0.2.1", "n2.example.com": "192.0.2.2"}
+NODES = {"n1.example.com": "192.0.2.1", "n2.example.com": "192.0.2.2"}
 
 
 class Running:
@@ -64,7 +64,7 @@ class Cluster:
         lower = _lower_layers(system)
         self.nodes: list[Node] = []
         try:
-            for name, address in _NODES.items():
+            for name, address in NODES.items():
                 folder = AREA / name
                 seen = [(self._supplies, SUPPLIES), (shared, SHARED_STORAGE)]
                 layers = Layers(lower, folder, folder / "root", seen)
@@ -103,8 +103,11 @@ class Cluster:
         if self.is_initialized:
             return
         for node, module in zip(self.nodes, modules, strict=True):
-            if module == OURS:
-                node.use_ours()
+            # The machine's own Python, which the nodes see, may have ours enabled.
+            node.use_ours() if module == OURS else node.use_original()
+            expected = "replacement" if module == OURS else "original"
+            if (found := node.module_in_use()) != expected:
+                raise RuntimeError(f"{node.name} was to have the {expected}, and has {found}")
         self.gnt(
             "gnt-cluster",
             "init",
@@ -219,7 +222,7 @@ def _parameters() -> str:
 
 def _hosts() -> str:
     lines = [f"127.0.0.1 localhost\n{ADDRESS} {NAME} {NAME.partition('.')[0]}"]
-    lines += [f"{address} {name} {name.partition('.')[0]}" for name, address in _NODES.items()]
+    lines += [f"{address} {name} {name.partition('.')[0]}" for name, address in NODES.items()]
     for number, name in enumerate(INSTANCES, start=101):
         lines.append(f"192.0.2.{number} {name} {name.partition('.')[0]}")
     return "\n".join(lines) + "\n"

@@ -72,7 +72,14 @@ class Node:
 
     def install(self, wheel: str) -> None:
         """Install the wheel for Debian's own Python, as an operator would."""
-        options = ["-q", "--no-index", "--no-deps", "--root-user-action=ignore"]
+        # The machine's own Python may have one installed already.
+        options = [
+            "-q",
+            "--no-index",
+            "--no-deps",
+            "--force-reinstall",
+            "--root-user-action=ignore",
+        ]
         self.run(PYTHON, "-m", "pip", "install", "--break-system-packages", *options, wheel)
 
     def use_ours(self) -> None:

@@ -20,8 +20,10 @@ from unittest import mock
 
 GANETI_CODE, SIDE = sys.argv[1:3]
 PROJECT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, GANETI_CODE)
+sys.path[0:0] = [GANETI_CODE, str(PROJECT / "tests")]
+from harness import ganetis_own  # noqa: E402
 
+ganetis_own.be_not_enabled()
 from ganeti import (  # noqa: E402
     constants,
     errors,
@@ -175,6 +177,8 @@ def original(case: dict, answers: Answers) -> dict:
     """What Ganeti's own module makes of a case."""
     from ganeti.hypervisor import hv_kvm
 
+    ganetis_own.prove(Path(GANETI_CODE))
+
     class Hypervisor(hv_kvm.KVMHypervisor):
         ValidateParameters = classmethod(lambda *_: None)
         _InstancePidAlive = classmethod(
@@ -300,6 +304,7 @@ def read_help(text: str) -> dict:
     """What the original finds in a --help."""
     from ganeti.hypervisor.hv_kvm import KVMHypervisor
 
+    ganetis_own.prove(Path(GANETI_CODE))
     patterns = {
         "needs_boot_flag": KVMHypervisor._BOOT_RE,
         "has_auto_read_only": KVMHypervisor._AUTO_RO_RE,

@@ -69,7 +69,14 @@ def venv(wheel: Path, tmp_path: Path) -> Venv:
     root = tmp_path / "venv"
     make = ["/usr/bin/python3", "-m", "venv", "--system-site-packages", "--without-pip", str(root)]
     subprocess.run(make, check=True)
-    install = ["install", "-q", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    install = [
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--ignore-installed",
+        "--disable-pip-version-check",
+    ]
     pip = [sys.executable, "-m", "pip", "--python", str(root / "bin/python")]
     subprocess.run([*pip, *install, str(wheel)], check=True)
     return Venv(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,11 +27,92 @@ def without_its_entry(library: Path) -> None:
     library.write_bytes(library.read_bytes().replace(b"PyInit__native", b"PyInit__notive"))
 
 
+def cut_short(library: Path) -> None:
+    """As a disk that is full during an upgrade does; run, it ends the process by SIGBUS."""
+    library.write_bytes(library.read_bytes()[: library.stat().st_size * 2 // 3])
+
+
+def cut_by_a_byte(library: Path) -> None:
+    library.write_bytes(library.read_bytes()[:-1])
+
+
+def zeros_at_its_end(library: Path) -> None:
+    content = library.read_bytes()
+    library.write_bytes(content[:-200_000] + bytes(200_000))
+
+
+def empty(library: Path) -> None:
+    library.write_bytes(b"")
+
+
+def a_folder(library: Path) -> None:
+    library.unlink()
+    library.mkdir()
+
+
+def dangling(library: Path) -> None:
+    library.unlink()
+    library.symlink_to("/nowhere/_native.so")
+
+
+# A part that belongs to the Python files of another version, or Python files of none.
+def python_of_another_version(library: Path) -> None:
+    file = library.parent / "installation.py"
+    text = file.read_text().replace('VERSION = "', 'VERSION = "9')
+    file.write_text(text)
+    without_record(library)
+
+
+def a_python_file_is_missing(library: Path) -> None:
+    (library.parent / "hv_kvm/migration/target.py").unlink()
+
+
+def a_python_file_is_cut_short(library: Path) -> None:
+    file = library.parent / "hv_kvm/hotplug/nic.py"
+    file.write_text(file.read_text()[:-100])
+
+
+def record_is_cut_short(library: Path) -> None:
+    (record,) = library.parent.parent.glob("ganeti_hv_kvm-*.dist-info/RECORD")
+    lines = [line for line in record.read_text().splitlines() if "_native." not in line]
+    times = record.stat()
+    record.write_text("\n".join(lines[:40]) + "\n")
+    os.utime(record, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def without_record(library: Path) -> None:
+    (record,) = library.parent.parent.glob("ganeti_hv_kvm-*.dist-info/RECORD")
+    record.unlink()
+
+
+def also_without_record(damage: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Debian's packages have none: what then still shows."""
+
+    def both(library: Path) -> None:
+        without_record(library)
+        damage(library)
+
+    return both
+
+
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "missing": (Path.unlink, "_native"),
+    "missing, no record": (also_without_record(Path.unlink), "_native"),
     "no library": (garble, "invalid ELF header"),
-    "another machine": (for_another_machine, "cannot open shared object file"),
-    "no entry point": (without_its_entry, "PyInit__native"),
+    "empty": (empty, "invalid ELF header"),
+    "a folder": (a_folder, "Is a directory"),
+    "dangling": (dangling, "No such file or directory"),
+    "another machine": (for_another_machine, "is for another kind of machine"),
+    "cut short": (cut_short, "is cut short"),
+    "cut short, no record": (also_without_record(cut_short), "is cut short"),
+    "cut by a byte": (cut_by_a_byte, "is cut short"),
+    "zeros at its end": (zeros_at_its_end, "is not as it was installed"),
+    "no entry point": (without_its_entry, "is not as it was installed"),
+    "no entry point, no record": (also_without_record(without_its_entry), "PyInit__native"),
+    "another version": (python_of_another_version, "the native part is of version"),
+    "a missing Python file": (a_python_file_is_missing, "target.py is missing"),
+    "a short Python file": (a_python_file_is_cut_short, "were installed"),
+    "a short record": (record_is_cut_short, "RECORD is cut short"),
 }
 
 WHOLE_ORIGINAL = """
@@ -49,8 +131,11 @@ utils.SetupLogging({log!r}, "ganeti-noded")
 """
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("generation", paths.GANETI_CODE)
+# Each fault with one of the Ganetis: which one makes no difference to it.
+@pytest.mark.parametrize(
+    ("generation", "fault"),
+    [(list(paths.GANETI_CODE)[number % 2], fault) for number, fault in enumerate(FAULTS)],
+)
 def test_original_and_warning(enabled: Venv, tmp_path: Path, generation: str, fault: str) -> None:
     damage, reason = FAULTS[fault]
     damage(next(enabled.package.glob("_native*.so")))
@@ -65,7 +150,8 @@ def test_original_and_warning(enabled: Venv, tmp_path: Path, generation: str, fa
     status, answer = enabled.status(generation)
     assert (status, answer["module"]) == (1, "original")
     assert reason in answer["why"]
-    assert reason in answer["facts"]["native_error"]
+    if "record" not in fault or "missing" not in fault:
+        assert reason in answer["facts"]["native_error"]
 
 
 def test_the_warning_of_a_real_program_is_in_its_log(enabled: Venv, tmp_path: Path) -> None:
@@ -85,3 +171,35 @@ def test_the_warning_of_a_real_program_is_in_its_log(enabled: Venv, tmp_path: Pa
     assert "ssconf_master_node" in done.stderr
     log = (node / "var/log/ganeti/commands.log").read_text()
     assert log.count("WARNING ganeti-hv-kvm cannot be used") == 1
+
+
+def test_all_of_it_without_ganeti(venv: Venv) -> None:
+    cut_short(next(venv.package.glob("_native*.so")))
+    code = "import ganeti_hv_kvm\ntry:\n ganeti_hv_kvm.OpenTap\n"
+    done = venv.run(venv.python, "-c", code + "except ImportError as err:\n print(err)")
+    assert (done.returncode, "is cut short" in done.stdout) == (0, True), done.stderr
+
+
+def test_an_unfinished_upgrade_leaves_two_records(enabled: Venv) -> None:
+    (record,) = enabled.package.parent.glob("ganeti_hv_kvm-*.dist-info/RECORD")
+    old = record.parent.with_name("ganeti_hv_kvm-0.0.9.dist-info")
+    old.mkdir()
+    (old / "RECORD").write_text("ganeti_hv_kvm/__init__.py,sha256=abc,1\n")
+    os.utime(old / "RECORD", (1, 1))
+    assert enabled.status()[1]["module"] == "replacement"
+
+
+def test_looking_takes_less_than_ten_milliseconds(enabled: Venv) -> None:
+    """Beside some 300 for the rest of an import of Ganeti."""
+    code = """
+import hashlib, base64, time
+from ganeti_hv_kvm import installation
+def once():
+    start = time.perf_counter()
+    installation.check()
+    return time.perf_counter() - start
+print(min(once() for _ in range(5)))
+"""
+    done = enabled.run(enabled.python, "-c", code)
+    assert float(done.stdout) < 0.010, done.stderr
+    print(done.stdout)

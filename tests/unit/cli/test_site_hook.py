@@ -112,7 +112,7 @@ def test_the_hook_answers_the_import_that_wakes_it(directory: Path, tmp_path: Pa
         "class Finder:\n"
         "    def find_spec(self, *asked):\n"
         "        return asked\n"
-        "def install():\n"
+        "def install(installation, directory):\n"
         "    return Finder()\n"
     )
     code = f"import site, sys; site.addpackage({str(directory)!r}, {path.name!r}, set())\n"
