@@ -77,6 +77,6 @@ def test_unknown_name() -> None:
 def test_python_and_rust_are_of_one_version() -> None:
     from ganeti_hv_kvm import _native, installation
 
-    assert installation.VERSION == _native.__version__
+    assert _native.__version__ == installation.VERSION
     manifest = (PACKAGE_HOME.parent / "Cargo.toml").read_text()
     assert f'\nversion = "{installation.VERSION}"\n' in manifest
