@@ -5,6 +5,7 @@
 PACKAGES=(
   openssh-server fping ganeti-os-noop # Ganeti's nodes: how they reach each other, an empty OS
   debootstrap                         # root file systems of other Debian releases
+  dnsmasq-base python3-pycurl iptables # what Ganeti's own QA needs
 )
 
 missing=()
