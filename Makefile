@@ -25,7 +25,7 @@ TOGETHER := test-system-3.0 test-system-3.1 test-cluster test-system-dev test-fa
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
   test-unit test-contract test-faults test-system test-system-3.0 test-system-3.1 test-system-dev cluster-up cluster-shell cluster-down \
-  test-cluster test-cluster-matrix bench bench-rust format audit clean
+  test-cluster test-cluster-matrix test-qa test-soak bench bench-rust format audit clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,10 @@ test-system-dev: build
 	GANETI_UNDER_TEST=next $(PYTEST)-next.xml tests/system/next
 	GANETI_UNDER_TEST=unknown $(PYTEST)-unknown.xml tests/system/unknown_parameter
 
+SOAK_CYCLES ?= 1000
+test-soak: build ## A thousand guests in one process (SOAK_CYCLES): nothing may grow; 10 minutes and more
+	GANETI_UNDER_TEST=$(GANETI) SOAK_CYCLES=$(SOAK_CYCLES) $(PYTEST).xml -s tests/system/soak
+
 # A real two-node Ganeti in namespaces; CLUSTER_ROW and CLUSTER_MODULES choose what it is made of.
 CLUSTER = PYTHONPATH=tests $(PYTHON) -m cluster.harness
 cluster-up: setup ## A two-node Ganeti cluster on this machine, to try by hand
@@ -137,6 +141,12 @@ test-cluster-matrix: setup ## All steps, ours and the original, on each Debian: 
 	@$(MAKE) wheel
 	PYTHONPATH=tests $(PYTHON) -m cluster.harness.matrix --rows=$(CLUSTER_ROWS) --jobs=$(CLUSTER_JOBS) \
 	  docs/cluster-report.md
+
+QA_ROWS ?= debian12
+test-qa: setup ## Ganeti's own QA on that cluster, the original as control: docs/qa-report.md
+	@tests/setup/cluster_packages.sh
+	@$(MAKE) wheel
+	PYTHONPATH=tests $(PYTHON) -m cluster.qa --rows=$(QA_ROWS) --jobs=$(CLUSTER_JOBS) docs/qa-report.md
 
 # One after the other, on a machine that does nothing else: BENCH="wire listing" for a part of it.
 bench: build ## Speed, against Ganeti's originals and other clients (BENCH=--publish: into docs)
