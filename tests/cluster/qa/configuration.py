@@ -13,6 +13,7 @@ NOT_HERE = {
         "no device-mapper and no DRBD in this kernel"
     ),
     "instance-add-rbd, instance-add-gluster": "no Ceph and no Gluster here",
+    "instance-export, instance-import": "QA knows them for LVM alone; `make test-cluster` has ours",
     "cluster-burnin, performance": "measure the machine, not the module",
     "cluster-upgrade": "needs two Ganetis on one node",
     "group-custom-ssh-port, inter-cluster-instance-move, cluster-oob, node-oob": (
@@ -21,7 +22,11 @@ NOT_HERE = {
     "cluster-rename, cluster-renew-crypto, cluster-master-failover, node-readd, node and network "
     "administration, job queue, filters, htools, os": "none of them reaches the hypervisor",
 }
+# What says nothing new of another disk template.
+_ONCE = ("instance-list", "cluster-instance-communication", "cluster-epo")
 _OFF = (
+    "instance-export",
+    "instance-import",
     "node-modify",
     "network",
     "delay",
@@ -80,8 +85,15 @@ _OFF = (
 )
 
 
-def configuration(generation: str) -> dict[str, Any]:
-    """For `qa_config.Load`."""
+TEMPLATES = ("diskless", "sharedfile", "file")
+_ADD = {"diskless": "diskless", "sharedfile": "shared-file", "file": "file"}
+
+
+def configuration(template: str) -> dict[str, Any]:
+    """For `qa_config.Load`: the tests with instances of this disk template."""
+    off = [*_OFF, *(f"instance-add-{name}" for key, name in _ADD.items() if key != template)]
+    if template != TEMPLATES[0]:
+        off += _ONCE
     instances = [{"name": name} for name in harness.INSTANCES[:6]]
     return {
         "name": harness.NAME,
@@ -107,6 +119,6 @@ def configuration(generation: str) -> dict[str, Any]:
         "groups": {"group-with-nodes": "default", "inexistent-groups": ["g1", "g2", "g3"]},
         "networks": {"inexistent-networks": ["net1", "net2", "net3"]},
         "rapi-user": "ganeti-qa",
-        "tests": {"default": True, **dict.fromkeys(_OFF, False)},
+        "tests": {"default": True, **dict.fromkeys(off, False)},
         "options": {"reboot-types": ["soft", "hard", "full"], "use-iallocators": False},
     }
