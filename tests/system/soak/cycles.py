@@ -68,14 +68,16 @@ def main(generation: str, warm_up: str, cycles: str, folder: str) -> None:
         hypervisor = made.hypervisor()
         disks = [instance.disk(Path(folder)), instance.disk(Path(folder), 1)]
         for count in (int(warm_up), int(cycles)):
+            samples = []
             for number in range(count):
                 # Each time: looking takes memory too, the first time.
                 found = held(made.root)
                 if number % 50 == 0:
+                    samples.append(found["memory"])
                     memory = found["memory"] / 2**20
                     print(f"{number} cycles: {memory:.2f} MiB", file=sys.stderr, flush=True)
                 cycle(hypervisor, disks)
-            print(json.dumps(held(made.root)), flush=True)
+            print(json.dumps({**held(made.root), "samples": samples}), flush=True)
     finally:
         made.remove()
 
