@@ -54,10 +54,7 @@ def cycle(hypervisor: Any, disks: list[Any]) -> None:
 
 
 def without_huge_pages() -> None:
-    """Memory in use alone is to be seen: the kernel may make 2 MiB of what was some pages.
-
-    It did so after some 500 cycles.
-    """
+    """Memory in use alone is to be seen: the kernel may make 2 MiB of what was some pages."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
 
