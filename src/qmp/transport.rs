@@ -261,15 +261,18 @@ impl Transport {
     pub fn write(&self, bytes: &[u8], fds: &[RawFd]) -> Result<usize, Errno> {
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         let fd = self.fd.as_raw_fd();
-        let sent = if fds.is_empty() {
-            send(fd, bytes, flags)
-        } else {
-            let rights = [ControlMessage::ScmRights(fds)];
-            sendmsg::<UnixAddr>(fd, &[IoSlice::new(bytes)], &rights, flags, None)
-        };
-        match sent {
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
-            result => result,
+        loop {
+            let sent = if fds.is_empty() {
+                send(fd, bytes, flags)
+            } else {
+                let rights = [ControlMessage::ScmRights(fds)];
+                sendmsg::<UnixAddr>(fd, &[IoSlice::new(bytes)], &rights, flags, None)
+            };
+            match sent {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(0),
+                result => return result,
+            }
         }
     }
 }

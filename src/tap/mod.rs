@@ -148,12 +148,19 @@ fn choose_flags(tap: &mut Tap, request: &Request, tun: &OwnedFd) -> Result<u32, 
 }
 
 fn open_device(path: &Path) -> Result<OwnedFd, TapError> {
-    open_file(path, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| {
-        TapError::Failed {
-            step: format!("open {}", path.display()),
-            errno,
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    loop {
+        match open_file(path, flags, Mode::empty()) {
+            Ok(device) => return Ok(device),
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
+                return Err(TapError::Failed {
+                    step: format!("open {}", path.display()),
+                    errno,
+                });
+            }
         }
-    })
+    }
 }
 
 fn check_queues(queues: u32) -> Result<(), TapError> {
