@@ -13,11 +13,16 @@ import logging
 import os
 import re
 import shutil
+import stat
 from typing import Any
 
 from ganeti import errors, pathutils, utils
 
-_FORMAT = 1
+_FORMAT = 2
+
+#: The answers of a QEMU have some 100 KiB.
+_MOST_BYTES = 4 << 20
+_OTHERS_MAY_WRITE = 0o022
 
 #: A script names what it runs in its first few lines; a binary is not searched.
 _SCRIPT_BYTES = 1 << 16
@@ -32,7 +37,7 @@ def directory() -> str:
 
 
 def identity(path: str) -> Identity | None:
-    """Tell a binary from every other one that may lie at its place: device, inode, size, mtime.
+    """Tell a binary from every other one that may lie at its place: device, inode, size, times.
 
     A script that runs QEMU stays the same when QEMU is upgraded, so the programs that it names
     count too. None if the file cannot be looked at: then nothing is kept.
@@ -45,7 +50,9 @@ def identity(path: str) -> Identity | None:
 
 def _stat(path: str) -> list[Any]:
     status = os.stat(path)
-    return [path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+    # what is overwritten in place may keep its time of modification, not that of its change
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return [path, status.st_dev, status.st_ino, status.st_size, *times]
 
 
 def _programs_of(path: str) -> list[str]:
@@ -64,17 +71,28 @@ def _file(path: str) -> str:
 def load(path: str, known: Identity) -> dict[str, str]:
     """Give the answers of the binary at ``path``, by question; a damaged file holds none."""
     try:
-        with open(_file(path), encoding="utf-8") as stored:
-            # Ganeti's run directory may belong to a user of its own; only root's word counts here
-            if os.fstat(stored.fileno()).st_uid != os.geteuid():
-                return {}
-            content = json.load(stored)
+        content = json.loads(_read(_file(path)))
         if content["format"] != _FORMAT or content["identity"] != known:
             return {}
         answers = content["answers"]
-        return {key: text for key, text in answers.items() if isinstance(text, str)}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {key: text for key, text in answers.items() if isinstance(text, str) and text}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
+
+
+def _read(name: str) -> bytes:
+    """Read a file that nobody else can have written: its answers decide what root runs.
+
+    Ganeti's run directory may belong to a user of its own. What lies there may be no file at all:
+    a FIFO would hold the caller for ever.
+    """
+    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as stored:
+        status = os.fstat(descriptor)
+        is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+        if not is_ours or status.st_mode & _OTHERS_MAY_WRITE or status.st_size > _MOST_BYTES:
+            raise ValueError(f"{name} is not to be believed")
+        return stored.read(_MOST_BYTES)
 
 
 def store(path: str, known: Identity, question: str, answer: str) -> None:

@@ -31,7 +31,7 @@ from . import (
     shutdown,
     validation,
 )
-from .ganeti import unknown_parameters
+from .ganeti import error_family, unknown_parameters
 from .ganeti.unknown_parameters import left_to_own_module
 from .hotplug.facade import HotplugMethods
 from .kvm_runtime import KVMRuntime
@@ -41,6 +41,17 @@ from .private_names import PrivateNames
 
 #: A site's own script for NICs; Ganeti copies it to all nodes.
 _KVM_NETWORK_SCRIPT = pathutils.CONF_DIR + "/kvm-vif-bridge"
+
+
+_START_AND_STOP = "StartInstance StopInstance CleanupInstance RebootInstance BalloonInstanceMemory"
+_LOOKING = "__init__ ListInstances GetInstanceInfo GetAllInstancesInfo GetNodeInfo Verify"
+_DEVICES = "VerifyHotplugSupport HotplugSupported HotAddDevice HotDelDevice HotModDevice ResizeDisk"
+_MOVING = (
+    "MigrationInfo AcceptInstance MigrateInstance GetMigrationStatus FinalizeMigrationSource"
+    " FinalizeMigrationDst"
+)
+#: What Ganeti asks a node for.
+_REQUESTS = f"{_START_AND_STOP} {_LOOKING} {_DEVICES} {_MOVING}".split()
 
 
 def _namespace() -> ModuleType:
@@ -54,6 +65,7 @@ def _qmp_connection(path: str) -> Any:
     return monitor.without_discovery(_namespace().QmpConnection)(path)
 
 
+@error_family.converts(_REQUESTS)
 class KVMHypervisor(
     HotplugMethods,
     MigrationMethods,

@@ -15,6 +15,11 @@ from typing import NamedTuple
 
 from ganeti import errors, uidpool, utils
 
+#: The kernel's limits in bytes: sockaddr_un (unix(7)), and NAME_MAX with room for what is written
+#: first under another name (".new", and Ganeti's eight random characters).
+_LONGEST_SOCKET = 107
+_LONGEST_NAME = 255 - 16
+
 
 class Directories(NamedTuple):
     """The directories of all instances; each is an absolute path."""
@@ -108,6 +113,25 @@ class InstanceFiles(NamedTuple):
     def sockets(self) -> tuple[str, ...]:
         """All sockets that QEMU makes."""
         return (self.monitor, self.serial, self.qmp, self.kvmd, self.qga)
+
+
+def check_names(files: InstanceFiles) -> None:
+    """Look whether all files of an instance can have the names that they are to have.
+
+    Ganeti checks a name when it makes an instance; one from an old cluster, or a node with a run
+    directory of its own, may still be too long for the kernel. QEMU would say so after its start.
+
+    Raises:
+        errors.HypervisorError: which path, and by how much it is too long.
+    """
+    for path in (*files.sockets, files.runtime, files.shutdown, files.migration):
+        name = len(os.fsencode(os.path.basename(path))) - _LONGEST_NAME
+        whole = len(os.fsencode(path)) - _LONGEST_SOCKET if path in files.sockets else 0
+        if (over := max(name, whole)) > 0:
+            raise errors.HypervisorError(
+                f"Instance {files.name}: its name is {over} bytes too long for the file {path};"
+                " nothing was started. Rename it (gnt-instance rename)"
+            )
 
 
 def read_uid(uidfile: str) -> int | None:

@@ -145,6 +145,7 @@ class Launch(NamedTuple):
 
     def _preconditions(self) -> tuple[str, bool, dict[str, str]]:
         """Give the CPU mask, whether it pins anything, and the passwords by protocol."""
+        instance_files.check_names(self.files)
         cpu_mask = self._up_hvp().get(constants.HV_CPU_MASK) or constants.CPU_PINNING_ALL
         pinned = affinity.parse(cpu_mask, self.instance.beparams[constants.BE_VCPUS])
         return cpu_mask, pinned is not None, self._read_passwords()

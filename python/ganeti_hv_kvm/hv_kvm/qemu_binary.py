@@ -16,6 +16,7 @@ from typing import Any
 from ganeti import errors, utils
 
 from . import answer_cache
+from .host import child_status
 
 KVMOPT_HELP = "help"
 KVMOPT_MLIST = "mlist"
@@ -61,8 +62,14 @@ def _ask(path: str, option: str) -> Any:
     if option not in KVMOPTS_CMDS:
         raise errors.ProgrammerError(f"no such question to QEMU: {option!r}")
     arguments, may_fail = KVMOPTS_CMDS[option]
-    result = utils.RunCmd([path, *arguments])
-    if result.failed and not may_fail:
+    try:
+        result = utils.RunCmd([path, *arguments])
+    except (OSError, UnicodeError, errors.OpExecError) as err:
+        raise errors.HypervisorError(
+            f"{path} {' '.join(arguments)} could not be run: {err}"
+        ) from err
+    # one that was killed may have said a part of it
+    if result.failed and not (may_fail and getattr(result, "signal", None) is None):
         raise errors.HypervisorError(
             f"{path} {' '.join(arguments)} failed ({result.fail_reason}), so it is not known what"
             f" this QEMU can do: {result.output}"
@@ -84,8 +91,13 @@ def known_output(path: str, option: str) -> str:
     if answer is not None:
         return answer
     result = _ask(path, option)
+    if not result.output.strip():
+        raise errors.HypervisorError(
+            f"{path} said nothing when asked for {option!r}: it is not known what this QEMU can do"
+        )
+    complete = not result.failed and child_status.is_told()
     # the binary may have been replaced while it ran
-    if not result.failed and answer_cache.identity(path) == identity:
+    if complete and answer_cache.identity(path) == identity:
         answer_cache.store(path, identity, option, result.output)
     return str(result.output)
 

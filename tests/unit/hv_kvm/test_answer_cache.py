@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import stat
 from pathlib import Path
 from unittest import mock
@@ -132,3 +134,110 @@ def test_many_processes_at_once_leave_a_whole_file(qemu, directory):
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 8
     [kept] = directory.iterdir()
     assert json.loads(Path(kept).read_text())["answers"]
+
+
+def test_what_a_killed_qemu_said_does_not_count(tmp_path, directory):
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\necho 'name \"virtio-blk-pci\"'\nkill -9 $$\n")
+    program.chmod(0o755)
+    with pytest.raises(errors.HypervisorError, match="signal 9"):
+        _ = qemu_binary.probe(str(program)).devices
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize("question", ["help", "machines", "devices"])
+def test_silence_is_no_answer(tmp_path, directory, question):
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\necho\n")
+    program.chmod(0o755)
+    with pytest.raises(errors.HypervisorError, match="said nothing"):
+        getattr(qemu_binary.probe(str(program)), question)
+    assert not directory.exists()
+
+
+def test_words_that_are_no_text(tmp_path):
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nprintf 'emulator version \\377'\n")
+    program.chmod(0o755)
+    with pytest.raises(errors.HypervisorError, match="could not be run"):
+        _ = qemu_binary.probe(str(program)).help
+
+
+def test_where_nobody_is_told_how_qemu_ended_nothing_is_kept(qemu, directory):
+    path = qemu("7.2.0")
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert [qemu_binary.probe(path).version[0] for _ in range(2)] == ["7.2.0"] * 2
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert qemu.runs() == 2
+    assert not directory.exists()
+
+
+def test_a_binary_that_changes_while_it_tells(tmp_path, directory):
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\necho emulator version 7.2.0\ntouch "$0"\n')
+    program.chmod(0o755)
+    assert qemu_binary.probe(str(program)).version[0] == "7.2.0"
+    assert not directory.exists()
+
+
+def test_a_binary_overwritten_in_place_with_its_old_time(tmp_path):
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF one")
+    before = answer_cache.identity(str(program))
+    times = os.stat(program)
+    with program.open("r+b") as file:
+        file.write(b"\x7fELF two")
+    os.utime(program, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert answer_cache.identity(str(program)) != before
+
+
+def _fifo(kept: Path) -> None:
+    kept.unlink()
+    os.mkfifo(kept, 0o600)
+
+
+def _link(kept: Path) -> None:
+    kept.rename(kept.with_suffix(".other"))
+    kept.symlink_to(kept.with_suffix(".other"))
+
+
+def _huge(kept: Path) -> None:
+    with kept.open("ab") as file:
+        file.truncate(1 << 30)
+
+
+def _deep(kept: Path) -> None:
+    kept.write_text("[" * 100_000)
+
+
+def _emptied(kept: Path) -> None:
+    content = json.loads(kept.read_text())
+    content["answers"] = dict.fromkeys(content["answers"], "")
+    kept.write_text(json.dumps(content))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda kept: kept.chmod(0o666), lambda kept: kept.chmod(0o660), _fifo, _link, _huge, _deep,
+     _emptied],
+)  # fmt: skip
+def test_what_is_not_as_it_was_written_is_not_believed(qemu, directory, spoil):
+    path = qemu("7.2.0")
+    assert qemu_binary.probe(path).help
+    [kept] = directory.iterdir()
+    spoil(kept)
+    assert qemu_binary.probe(path).version[0] == "7.2.0"
+    assert qemu.runs() == 2
+
+
+def test_a_full_disk_leaves_no_half_file(qemu, directory):
+    directory.mkdir()
+    path = qemu("7.2.0")
+    with mock.patch.object(os, "fsync", side_effect=OSError(errno.ENOSPC, "full")):
+        assert qemu_binary.probe(path).version[0] == "7.2.0"
+    assert list(directory.iterdir()) == []
+    assert qemu_binary.probe(path).version[0] == "7.2.0"
+    assert qemu.runs() == 2

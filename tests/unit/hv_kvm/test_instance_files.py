@@ -101,3 +101,18 @@ def test_a_dirty_chroot_is_quarantined(files):
     [found] = everything_below(files.directories.chroot_quarantine)
     assert Path(found).read_text() == "somebody was here"
     assert os.path.basename(os.path.dirname(found)).startswith("web1-")
+
+
+def test_names_that_the_kernel_would_refuse_are_refused_first():
+    run = "/run/ganeti/kvm-hypervisor"
+    directories = Directories(
+        *(f"{run}/{name}" for name in ("pid", "uid", "ctrl", "conf", "nic", "ch", "qu"))
+    )
+    longest = 107 - len(f"{run}/ctrl/.monitor")
+    instance_files.check_names(InstanceFiles(directories, "a" * longest))
+    for name in ("a" * (longest + 1), "ä" * (longest // 2 + 1), "a" * 255, "a" * 5000):
+        with pytest.raises(errors.HypervisorError, match="too long for the file /run"):
+            instance_files.check_names(InstanceFiles(directories, name))
+    short = directories._replace(ctrl="/r")
+    with pytest.raises(errors.HypervisorError, match="1 bytes too long"):
+        instance_files.check_names(InstanceFiles(short, "a" * (107 - len("/r/.monitor") + 1)))
