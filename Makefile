@@ -24,7 +24,7 @@ STAGES := lint-rust lint-python test-rust build wheel
 TOGETHER := test-system-3.0 test-system-3.1 test-cluster test-system-dev test-faults test-contract test-native test-unit
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
-  test-unit test-contract test-faults test-system test-system-3.0 test-system-3.1 test-system-dev cluster-up cluster-shell cluster-down \
+  test-unit test-contract test-faults test-inject test-inject-sample test-system test-system-3.0 test-system-3.1 test-system-dev cluster-up cluster-shell cluster-down \
   test-cluster test-cluster-matrix test-qa test-soak bench bench-rust format audit clean
 
 help: ## What there is
@@ -85,6 +85,13 @@ test-contract: build ## Ganeti's own suites, and comparisons with the original
 
 test-faults: build ## What the originals get wrong, and that ours does not
 	$(PYTEST).xml tests/system/test_faults.py
+
+INJECT = PYTHONPATH=tests $(SANDBOX) $(PYTHON) -m inject
+test-inject: build ## Each system call of each operation fails once: docs/fault-injection.md (an hour)
+	$(INJECT) --report docs/fault-injection.md
+
+test-inject-sample: build
+	$(INJECT) --sample 75 --junit $(REPORTS)/$@.xml
 
 test-system: test-system-3.0 test-system-3.1 test-system-dev ## Real QEMU, TAPs, processes, under each Ganeti
 

@@ -82,8 +82,15 @@ ERRORS: dict[str, tuple[str, ...]] = {
 
 # Calls that fail in the ordinary course of things, or never.
 _HARMLESS = re.compile(
-    r"^(ioctl\(\d+, (TCGETS|FIOCLEX)|fcntl\(\d+, (F_GETFL|F_SETFL|F_GETFD|F_SETFD))"
+    r"^(ioctl\([^,]+, (TCGETS|FIOCLEX)|fcntl\([^,]+, (F_GETFL|F_SETFL|F_GETFD|F_SETFD))"
 )
+
+#: What each request does first: it is tried in two of them.
+_RUN_DIRECTORIES = re.compile(
+    r"^(mkdir|chmod|newfstatat)\((AT_FDCWD[^,]*, )?"
+    r"\"<node N>/var/run/ganeti/kvm-hypervisor(/[a-z-]+)?\""
+)
+_FULLY = ("start", "list")
 
 
 def what(call: Call, roots: Iterable[str]) -> str:
@@ -96,7 +103,9 @@ def what(call: Call, roots: Iterable[str]) -> str:
     return f"{call.name}({re.sub(r'[0-9]+', 'N', text)}"
 
 
-def points(calls: list[Call], roots: Iterable[str], most: int) -> Iterator[tuple[Fault, str]]:
+def points(
+    operation: str, calls: list[Call], roots: Iterable[str], most: int
+) -> Iterator[tuple[Fault, str]]:
     """Each fault worth trying, with the call that it hits; of equal calls the first ``most``."""
     seen: dict[str, int] = {}
     known = list(roots)
@@ -104,6 +113,8 @@ def points(calls: list[Call], roots: Iterable[str], most: int) -> Iterator[tuple
         if _HARMLESS.match(f"{call.name}({call.arguments}"):
             continue
         kind = what(call, known)
+        if operation not in _FULLY and _RUN_DIRECTORIES.match(kind):
+            continue
         seen[kind] = seen.get(kind, 0) + 1
         if seen[kind] > most:
             continue

@@ -27,6 +27,9 @@ class Bench:
         }
         self.disks = [folder / "disk0.img", folder / "disk1.img"]
         self.info = ""
+        #: A monitor of the test's own, where one is wanted.
+        self.witness = folder / "witness"
+        self._watched = False
 
     @property
     def here(self) -> InjectedNode:
@@ -44,6 +47,7 @@ class Bench:
             "disks": [str(self.disks[0])],
             "memory": _MEMORY,
             "kernel_path": "",
+            "kvm_extra": f"-qmp unix:{self.witness},server=on,wait=off" if self._watched else "",
         }
 
     def close(self) -> None:
@@ -56,6 +60,7 @@ class Bench:
     def empty(self) -> None:
         """No guest, no file of one; what QEMU says of itself is not known."""
         truth.kill_all()
+        self._watched = False
         for node in self.nodes.values():
             for folder in node.run_folder.glob("*"):
                 for path in folder.glob("*"):
@@ -72,11 +77,16 @@ class Bench:
         self.empty()
         self.here.call("StartInstance", self.guest, True)
 
-    def running(self) -> None:
+    def running(self, *, watched: bool = False) -> None:
         """A guest that shuts down when it is asked to."""
         self.empty()
+        self._watched = watched
         self.here.call("StartInstance", self.guest)
         truth.wait_ready(self.here, NAME)
+
+    def watched(self) -> None:
+        """The same, with a monitor more."""
+        self.running(watched=True)
 
     def dead(self) -> None:
         """A guest whose QEMU was killed; its files are there."""
@@ -160,7 +170,7 @@ OPERATIONS: dict[str, Operation] = {
     "start": Operation(Bench.empty, "StartInstance", _guest()),
     "start, though it runs": Operation(Bench.paused, "StartInstance", _guest(), refused=True),
     "stop by force": Operation(Bench.paused, "StopInstance", _guest()),
-    "ask to stop": Operation(Bench.running, "AskToStop", _guest(), asks=True, slow=True),
+    "ask to stop": Operation(Bench.watched, "AskToStop", _guest(), asks=True, slow=True),
     "clean up": Operation(Bench.dead, "CleanupInstance", _guest()),
     "clean up, though it runs": Operation(Bench.paused, "CleanupInstance", _guest(), refused=True),
     "list": Operation(Bench.paused, "ListInstances", _nothing, reads=True),
@@ -202,7 +212,7 @@ OPERATIONS: dict[str, Operation] = {
         _guest(1, "aa:00:00:99:99:99"),
         revert=lambda bench: bench.here.call("ChangeNic", bench.guest, 1, "aa:00:00:12:34:01"),
     ),
-    "reboot": Operation(Bench.running, "RebootInstance", _guest(), asks=True),
+    "reboot": Operation(Bench.watched, "RebootInstance", _guest(), asks=True),
     "tell for a migration": Operation(Bench.running, "MigrationInfo", _guest(), reads=True),
     "accept": Operation(Bench.to_be_accepted, "AcceptInstance", _informed(_ADDRESS), node="there"),
     "migrate": Operation(Bench.accepted, "MigrateInstance", _guest(_ADDRESS, True), slow=True),

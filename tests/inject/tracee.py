@@ -175,7 +175,7 @@ def _until_in(pid: int, number: int, hung: float) -> str:
 
 @contextlib.contextmanager
 def _traced(pid: int, trace: Path, fault: Fault | None) -> Iterator[None]:
-    command = ["strace", "-o", str(trace), "-s", "256"]
+    command = ["strace", "-o", str(trace), "-s", "256", "-y"]
     if fault:
         command += ["-e", f"trace={fault.call}"]
         command += ["-e", f"inject={fault.call}:error={fault.error}:when={fault.ordinal}"]

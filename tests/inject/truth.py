@@ -154,12 +154,12 @@ def kill_all() -> None:
 
 
 class Witness:
-    """Keeps QEMU's events, from its second monitor: how a guest came to its end."""
+    """Keeps QEMU's events, from a monitor of its own: how a guest came to its end."""
 
-    def __init__(self, node: InjectedNode, name: str) -> None:
+    def __init__(self, monitor: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(0.2)
-        self._socket.connect(str(node.run_folder / "ctrl" / f"{name}.kvmd"))
+        self._socket.connect(str(monitor))
         self._socket.sendall(b'{"execute": "qmp_capabilities"}\n')
 
     def events(self) -> list[dict[str, Any]]:

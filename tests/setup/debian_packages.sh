@@ -8,6 +8,7 @@ PACKAGES=(
   iproute2 tini                    # private networks; a PID 1 that reaps
   python3 python3-venv python3-pip # Debian's interpreter runs Ganeti
   python3-psutil python3-bitarray
+  strace                           # lets one system call fail (tests/inject)
   gcc libc6-dev                    # the linker of the Rust build
 )
 
