@@ -28,6 +28,7 @@ from . import (
     qemu_binary,
     reboot,
     remote_image,
+    settings,
     shutdown,
     validation,
 )
@@ -74,8 +75,8 @@ class KVMHypervisor(
 ):
     """What Ganeti knows as the hypervisor "kvm".
 
-    An object costs next to nothing and remembers nothing, so that one may be made for each
-    request, and several may be used at once.
+    An object costs next to nothing, so that one may be made for each request, and several may be
+    used at once. It remembers only which instances it could not ask to shut down, for the log.
     """
 
     CAN_MIGRATE = True
@@ -85,6 +86,7 @@ class KVMHypervisor(
 
     def __init__(self) -> None:
         super().__init__()
+        self._never_asked: set[str] = set()
         # the run directory is empty after each reboot of the node
         utils.EnsureDirs([(directory, constants.RUN_DIRS_MODE) for directory in self._DIRS])
 
@@ -136,6 +138,7 @@ class KVMHypervisor(
         Raises:
             errors.HypervisorError: what failed; nothing is left of the attempt.
         """
+        settings.check()
         self._CheckDown(instance.name)
         self.ValidateParameters(instance.hvparams)
         remote_image.check(instance.hvparams)
@@ -172,11 +175,17 @@ class KVMHypervisor(
             raise errors.HypervisorError(
                 f"Instance {name}: only the name is known, so it can be stopped by force alone"
             )
+        if not force:
+            settings.check()  # pulling the plug needs none of them
         files, pid_alive = self._Files(name), self._InstancePidAlive(name)
         if force:
+            if name in self._never_asked:
+                logging.warning("Instance %s is ended without ever having been asked", name)
             shutdown.power_off(files, pid_alive)
-        else:
-            shutdown.power_down(instance, files, pid_alive, _qmp_connection, timeout)
+        elif shutdown.power_down(instance, files, pid_alive, _qmp_connection, timeout):
+            self._never_asked.discard(name)
+        elif not retry:
+            self._never_asked.add(name)
 
     def CleanupInstance(self, instance_name: str) -> None:
         """Remove the files of a stopped instance.
@@ -193,6 +202,7 @@ class KVMHypervisor(
         Raises:
             errors.HypervisorError: whether it still runs, or is down now, and why.
         """
+        settings.check()
         files = self._Files(instance.name)
         load, save = self._LoadCurrentRuntime, self._SaveKVMRuntime
         reboot.reboot(instance, files, self._Hooks(), load, save)
@@ -203,6 +213,7 @@ class KVMHypervisor(
         Raises:
             errors.HypervisorError: what it uses instead.
         """
+        settings.check()
         memory.balloon(self._Files(instance.name), mem, _qmp_connection)
 
     @staticmethod

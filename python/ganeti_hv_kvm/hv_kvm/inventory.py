@@ -37,7 +37,7 @@ def instance_info(files: InstanceFiles) -> InstanceInfo | None:
     Returns:
         None for an instance that does not run, unless its user shut it down.
     """
-    infos = _infos([files], deadline=None)
+    infos = _infos([files], settings.QMP.seconds())
     return infos[0] if infos else None
 
 

@@ -143,6 +143,10 @@ class Launch(NamedTuple):
         self._preconditions()
         self._nic_features()
 
+    def has_power_button(self) -> bool:
+        """Tell whether the guest can be asked to shut down (ACPI), as it was started."""
+        return bool(self._up_hvp()[constants.HV_ACPI])
+
     def _preconditions(self) -> tuple[str, bool, dict[str, str]]:
         """Give the CPU mask, whether it pins anything, and the passwords by protocol."""
         instance_files.check_names(self.files)

@@ -8,14 +8,18 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganeti_hv_kvm import _native
 from ganeti_hv_kvm._native import QmpEvent, QmpMessage, QmpTimestamp
 from ganeti_hv_kvm.errors import QmpCommandNotSupported, QmpTimeoutError
 
+from . import settings
 from .monitor_devices import DeviceCommands
 from .monitor_migration import MigrationCommands
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "MonitorSocket",
@@ -55,6 +59,17 @@ class QmpConnection(DeviceCommands, MigrationCommands, _native.QmpConnection):
     """
 
     discovers = True
+
+    def __new__(
+        cls,
+        monitor_filename: Any,
+        timeout: float | None = None,
+        *,
+        max_message_size: int | None = None,
+    ) -> Self:
+        """Make a connection; a slip in the environment's time-out costs no look at a guest."""
+        seconds = settings.QMP.seconds() if timeout is None else timeout
+        return super().__new__(cls, monitor_filename, seconds, max_message_size=max_message_size)
 
     def connect(self, *, timeout: float | None = None, discover: bool | None = None) -> None:
         """Connect, unless connected.

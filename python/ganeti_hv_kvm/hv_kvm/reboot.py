@@ -27,10 +27,26 @@ from . import (
 )
 from .instance_files import InstanceFiles
 from .launch import Hooks, Launch
+from .lifecycle import power_button
+from .run_state import RunState
 from .shutdown import PidAlive
 
 #: Seconds after which the power button is pressed again, as Ganeti's shutdown does.
 _ASK_AGAIN = 5.0
+
+#: Seconds after which a guest is asked again that could not be asked: its monitor may be another
+#: client's, or its QEMU busy.
+_TRY_AGAIN = 1.0
+
+#: Seconds between two looks at a process for which the kernel gives no pidfd.
+_LOOK = 0.1
+
+#: Run states in which there is no operating system that could be asked: it never began, or is over,
+#: and QEMU itself would not let it go on.
+_NOBODY_THERE = frozenset({"prelaunch", "shutdown", "internal-error", "guest-panicked"})
+
+#: Run states of a guest that comes, goes or has gone: it may run on another node.
+_IN_TRANSIT = frozenset({"inmigrate", "finish-migrate", "postmigrate", "colo"})
 
 
 def reboot(
@@ -83,49 +99,115 @@ def reboot(
 
 
 def _end(launch: Launch, pid_alive: PidAlive, limit: float) -> None:
-    """Make QEMU end: by the guest's own shutdown if it can, else by force."""
-    _, pid, _ = pid_alive
-    hvparams, name = launch.instance.hvparams, launch.instance.name
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    with contextlib.ExitStack() as stack:
-        stack.callback(os.close, pidfd)
-        if not hvparams[constants.HV_ACPI]:
+    """Make QEMU end: by the guest's own shutdown if it can, else by force.
+
+    Raises:
+        errors.HypervisorError: its state forbids a reboot, or it could not be ended.
+    """
+    name = launch.instance.name
+    with _Ending(launch, pid_alive[1]) as ending:
+        if not launch.has_power_button():
             logging.info("Instance %s has no ACPI to be asked by: ending it for its reboot", name)
-        elif _shut_down(launch.files, pidfd, limit, launch.hooks.qmp_connection):
+        elif ending.by_power_button(limit):
             return
         shutdown.power_off(launch.files, pid_alive)
-
-
-def _shut_down(
-    files: InstanceFiles, pidfd: int, limit: float, qmp_connection: Callable[[str], Any]
-) -> bool:
-    """Press the power button until QEMU has ended; False if that will not come to be."""
-    deadline = time.monotonic() + limit
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            with qmp_connection(files.qmp) as qmp:
-                state = run_state.ask(qmp)
-                if state.is_running:
-                    qmp.execute_qmp("system_powerdown")
-        except errors.HypervisorError as err:
-            # it may have gone while we asked
-            if instance_process.wait_gone(pidfd, min(left, 1.0)):
-                return True
-            logging.warning("Instance %s cannot be asked to shut down: %s", files.name, err)
-            return False
-        if not state.is_running:
-            logging.warning(
-                "The guest of %s %s and cannot shut down: ending it for its reboot",
-                files.name,
-                state.words,
+        if launch.hooks.pid_alive(name)[2]:
+            raise errors.HypervisorError(
+                f"Instance {name} was not rebooted: its QEMU (process {pid_alive[1]}) could not be"
+                " ended, and its files were left as they are"
             )
-            return False
-        if instance_process.wait_gone(pidfd, min(left, _ASK_AGAIN)):
-            return True
-    logging.warning(
-        "Instance %s did not shut down within %g s: ending it for its reboot", files.name, limit
-    )
-    return False
+
+
+class _Ending:
+    """The end of one QEMU process: it is asked for and waited for."""
+
+    def __init__(self, launch: Launch, pid: int) -> None:
+        self._launch = launch
+        self._name = launch.instance.name
+        self._pid = pid
+        self._pidfd: int | None = None
+        self._was_asked = False
+        self._trouble = ""
+
+    def __enter__(self) -> _Ending:
+        # Without one the process is looked up by its number, again and again.
+        with contextlib.suppress(OSError):
+            self._pidfd = os.pidfd_open(self._pid)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+
+    def by_power_button(self, limit: float) -> bool:
+        """Press the power button, again and again, until QEMU has ended; False if it does not."""
+        deadline = time.monotonic() + limit
+        while (left := deadline - time.monotonic()) > 0:
+            state = self._press(left)
+            if state is not None and state.status in _NOBODY_THERE:
+                logging.warning(
+                    "The guest of %s %s, so that there is nobody to be asked: ending it for its"
+                    " reboot",
+                    self._name,
+                    state.words,
+                )
+                return False
+            wait = _TRY_AGAIN if state is None else _ASK_AGAIN
+            if self._is_gone_after(min(wait, max(0.0, deadline - time.monotonic()))):
+                return True
+        logging.warning(
+            "Instance %s did not shut down within %g s%s: ending it for its reboot",
+            self._name,
+            limit,
+            "" if self._was_asked else f". It was never asked ({self._trouble or 'no time'})",
+        )
+        return False
+
+    def _press(self, left: float) -> RunState | None:
+        """Give what the guest was doing when it was asked; None if it could not be asked."""
+        connection = self._launch.hooks.qmp_connection(self._launch.files.qmp)
+        connection.timeout = min(connection.timeout, left)
+        try:
+            with connection as qmp:
+                state = run_state.ask(qmp)
+                self._check_is_ours(state)
+                power_button.press(qmp, self._name, state)
+        except _Elsewhere as err:
+            raise errors.HypervisorError(str(err)) from err
+        except errors.HypervisorError as err:
+            if str(err) != self._trouble and not self._is_gone_after(0.0):
+                logging.warning("Instance %s cannot be asked to shut down yet: %s", self._name, err)
+            self._trouble = str(err)
+            return None
+        self._was_asked = True
+        return state
+
+    def _check_is_ours(self, state: RunState) -> None:
+        """Leave a guest alone that comes, goes, or has gone to another node."""
+        if state.status in _IN_TRANSIT:
+            raise _Elsewhere(
+                f"Instance {self._name} was not rebooted, as it {state.words}: started here, it"
+                " could run twice. Let its migration end first ('gnt-instance migrate --cleanup"
+                f" {self._name}')"
+            )
+
+    def _is_gone_after(self, seconds: float) -> bool:
+        """Wait so long for the end of QEMU, and tell whether it has come."""
+        if self._pidfd is not None:
+            return instance_process.wait_gone(self._pidfd, seconds)
+        deadline = time.monotonic() + seconds
+        while self._is_there():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK)
+        return True
+
+    def _is_there(self) -> bool:
+        try:
+            return self._launch.hooks.pid_alive(self._name)[2]
+        except errors.HypervisorError:
+            return True  # nobody can tell
+
+
+class _Elsewhere(errors.HypervisorError):  # type: ignore[misc]
+    """The guest may run on another node."""

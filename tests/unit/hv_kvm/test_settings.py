@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from ganeti import errors
 
 from ganeti_hv_kvm.hv_kvm import settings
 from harness import paths
@@ -30,6 +31,15 @@ def test_what_is_no_limit_is_logged(monkeypatch, caplog, text):
     assert LIMIT.variable in caplog.text
 
 
+@pytest.mark.parametrize("limit", settings._ALL, ids=lambda limit: limit.variable)
+@pytest.mark.parametrize("text", ["", "5s", "nan", "-1", "inf", "1e9", "0x5", "\n5;"])
+def test_a_slip_is_an_error_before_a_guest_is_touched(monkeypatch, limit, text):
+    settings.check()
+    monkeypatch.setenv(limit.variable, text)
+    with pytest.raises(errors.HypervisorError, match=f"Nothing was done: {limit.variable} is '"):
+        settings.check()
+
+
 def test_nothing_may_be_a_limit_too(monkeypatch):
     monkeypatch.setenv(settings.REBOOT.variable, "0")
     assert settings.REBOOT.seconds() == 0.0
@@ -44,6 +54,6 @@ def test_the_document_knows_each_variable_and_its_default():
     }
     assert set(rows) == used
     limits = [value for value in vars(settings).values() if isinstance(value, settings.TimeLimit)]
-    assert len(limits) == 4
+    assert set(limits) == set(settings._ALL)
     for limit in limits:
         assert float(rows[limit.variable]) == limit.default

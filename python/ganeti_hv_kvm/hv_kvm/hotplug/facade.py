@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ganeti import constants
+from ganeti import constants, errors
 from ganeti.hypervisor import hv_base
 
-from ganeti_hv_kvm.hv_kvm import bus_manager, compat, q35
+from ganeti_hv_kvm.hv_kvm import bus_manager, compat, q35, settings
 from ganeti_hv_kvm.hv_kvm.bus_manager import BusAllocatorManager
 from ganeti_hv_kvm.hv_kvm.ganeti.unknown_parameters import left_to_own_module
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
@@ -29,6 +29,13 @@ def _down_script() -> NicFunction | None:
     return lambda instance, seq, nic, tap: run(
         [compat.NIC_SETUP_SCRIPT, tap], instance, seq, nic, tap
     )
+
+
+def _check_settings() -> None:
+    try:
+        settings.check()
+    except errors.HypervisorError as err:
+        raise errors.HotplugError(str(err)) from err
 
 
 class HotplugMethods:
@@ -81,21 +88,25 @@ class HotplugMethods:
             extra: of a disk: (link, URI or None).
             seq: the device's number among its kind.
         """
+        _check_settings()
         operations.add(self._RunningGuest(instance), dev_type, device, extra, seq)
 
     def HotDelDevice(
         self, instance: Any, dev_type: str, device: Any, _: Any, seq: int
     ) -> dict[str, Any]:
         """Take a disk or a NIC from the guest, once the guest lets go, and tell where it sat."""
+        _check_settings()
         return operations.remove(self._RunningGuest(instance), dev_type, device, seq)
 
     @left_to_own_module
     def HotModDevice(self, instance: Any, dev_type: str, device: Any, _: Any, seq: int) -> None:
         """Replace a NIC by one with other parameters; if that fails, the guest keeps the old."""
+        _check_settings()
         operations.modify(self._RunningGuest(instance), dev_type, device, seq)
 
     def ResizeDisk(self, instance: Any, disk: Any, new_size: int) -> None:
         """Let the guest see that a disk has grown to ``new_size`` bytes."""
+        _check_settings()
         operations.resize_disk(self._RunningGuest(instance), disk, new_size)
 
     # Names that Ganeti's tests and site code reach

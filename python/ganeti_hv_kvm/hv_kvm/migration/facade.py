@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ganeti_hv_kvm.hv_kvm import settings
+
 from . import capabilities, incoming_nics, info, source, status, target
 from .view import MigratingGuest
 
@@ -48,6 +50,7 @@ class MigrationMethods:
         if own := self._OwnClass(instance, _runtime_of(info)):
             own().AcceptInstance(instance, info, target)
             return
+        settings.check()
         _accept(self._Migrating(instance), info, target, self.CleanupInstance)
 
     def MigrateInstance(
@@ -58,6 +61,7 @@ class MigrationMethods:
         Raises:
             errors.HypervisorError: nothing is sent; or the error says that this is not certain.
         """
+        settings.check()
         source.migrate(self._Migrating(instance), target, live_migration)
 
     def GetMigrationStatus(self, instance: Any) -> Any:
