@@ -246,7 +246,7 @@ class KVMHypervisor(
         path = self._InstanceKVMRuntime(instance_name)
         try:
             return str(utils.ReadFile(path))
-        except OSError as err:
+        except (OSError, ValueError) as err:
             raise errors.HypervisorError(f"{path} cannot be read: {err}") from err
 
     def _SaveKVMRuntime(self, instance: Any, kvm_runtime: Any) -> None:
@@ -254,7 +254,14 @@ class KVMHypervisor(
         self._WriteKVMRuntime(instance.name, runtime.serialize())
 
     def _LoadKVMRuntime(self, instance: Any, serialized_runtime: Any = None) -> KVMRuntime:
-        return KVMRuntime.from_serialized(serialized_runtime or self._ReadKVMRuntime(instance.name))
+        if serialized_runtime:
+            return KVMRuntime.from_serialized(serialized_runtime)
+        serialized = self._ReadKVMRuntime(instance.name)
+        try:
+            return KVMRuntime.from_serialized(serialized)
+        except errors.HypervisorError as err:
+            path = self._InstanceKVMRuntime(instance.name)
+            raise errors.HypervisorError(f"{path}: {err}") from err
 
     def _LoadCurrentRuntime(self, instance: Any) -> KVMRuntime:
         """Load it after a look at which devices the guest still has, if its QEMU tells."""

@@ -6,12 +6,13 @@ JSON of [command, NICs, hypervisor parameters, disks].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ganeti import errors, objects, serializer
 
 from . import runtime_upgrade
+from .guest.unfit_values import UNFIT, why
 
 (
     _KVM_CMD_RUNTIME_INDEX,
@@ -26,6 +27,16 @@ _ELEMENTS: tuple[tuple[str, type], ...] = (
     ("hypervisor parameters", dict),
     ("disks", list),
 )
+# Members of a disk or NIC on which all work with it relies.
+_OF_A_DEVICE: Mapping[str, type] = {
+    "hvinfo": dict,
+    "nicparams": dict,
+    "params": dict,
+    "uuid": str,
+    "mac": str,
+    "dev_type": str,
+    "mode": str,
+}
 # The oldest files have no disks.
 _LENGTHS = (3, 4)
 
@@ -116,7 +127,7 @@ def _damaged(problem: str) -> Exception:
 def _load(serialized: str | bytes, upgrade: bool) -> list[Any]:
     try:
         loaded = serializer.Load(serialized)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise _damaged(f"it is not JSON ({err})") from err
     _drop_migration(loaded)
     _check_form(loaded)
@@ -127,6 +138,8 @@ def _load(serialized: str | bytes, upgrade: bool) -> list[Any]:
         return runtime_upgrade.upgrade(loaded)
     except KeyError as err:
         raise _damaged(f"it is of an old form, and has no {err}") from err
+    except UNFIT as err:
+        raise _damaged(f"it is of an old form, and cannot be upgraded: {why(err)}") from err
 
 
 def _drop_migration(loaded: Any) -> None:
@@ -142,13 +155,27 @@ def _check_form(loaded: Any) -> None:
     for (name, kind), element in zip(_ELEMENTS, loaded, strict=False):
         if not isinstance(element, kind):
             raise _damaged(f"{name}: no {kind.__name__}, but a {type(element).__name__}")
+    for word in loaded[_KVM_CMD_RUNTIME_INDEX]:
+        if not isinstance(word, str | int | float):
+            raise _damaged(f"command: no text, but a {type(word).__name__}")
     for place, nic in enumerate(loaded[_KVM_NICS_RUNTIME_INDEX]):
         if not isinstance(nic, dict):
             raise _damaged(f"NIC {place}: no dict, but a {type(nic).__name__}")
+        _check_device(f"NIC {place}", nic)
     disks = loaded[_KVM_DISKS_RUNTIME_INDEX] if len(loaded) == len(_ELEMENTS) else []
     for place, entry in enumerate(disks):
         if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[0], dict):
             raise _damaged(f"disk {place}: no list of a dict, a link and a URI")
+        _check_device(f"disk {place}", entry[0])
+        if not all(value is None or isinstance(value, str) for value in entry[1:]):
+            raise _damaged(f"disk {place}: its link or URI is no text")
+
+
+def _check_device(what: str, device: dict[str, Any]) -> None:
+    for name, kind in _OF_A_DEVICE.items():
+        value = device.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise _damaged(f"{what}: its {name} is no {kind.__name__}: {value!r:.50}")
 
 
 def _object(

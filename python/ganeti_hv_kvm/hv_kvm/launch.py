@@ -28,6 +28,7 @@ from . import (
 )
 from .command_line import AttachedNic, Completion
 from .guest import disk_limits
+from .guest.unfit_values import told_of
 from .instance_files import InstanceFiles
 from .nics import HostNic, OpenTapFunction
 from .qemu_binary import QemuFacts
@@ -121,7 +122,7 @@ class Launch(NamedTuple):
             self._make_chroot()
             uid = self._take_uid()
             with self._taps(undo) as host_nics:
-                command = self._command(host_nics, uid)
+                command = self.command(host_nics, uid)
                 undo.add("QEMU", self._kill)
                 self._run_qemu(command, host_nics)
                 if wants_kvmd:
@@ -141,7 +142,7 @@ class Launch(NamedTuple):
             errors.HypervisorError: what is wrong with the parameters or with this node.
         """
         self._preconditions()
-        self._nic_features()
+        self.nic_features()
 
     def has_power_button(self) -> bool:
         """Tell whether the guest can be asked to shut down (ACPI), as it was started."""
@@ -176,7 +177,8 @@ class Launch(NamedTuple):
             if path and command_line.takes_password(self.runtime[0], protocol)
         }
 
-    def _nic_features(self) -> dict[str, Any]:
+    def nic_features(self) -> dict[str, Any]:
+        """What the TAP devices of the guest have to offer, as for ``OpenTap``."""
         vcpus = command_line.vcpus_of(self.runtime[0])
         features, _, _ = command_line.device_features(self._up_hvp(), self.facts, vcpus)
         return features
@@ -188,7 +190,7 @@ class Launch(NamedTuple):
     @contextlib.contextmanager
     def _taps(self, undo: Undo) -> Iterator[list[HostNic]]:
         """Open and configure the TAP devices; ours are closed at the end, QEMU's stay."""
-        host_nics = nics.open_taps(self.runtime[1], self._nic_features(), self.hooks.open_tap)
+        host_nics = nics.open_taps(self.runtime[1], self.nic_features(), self.hooks.open_tap)
         try:
             for seq, host in enumerate(host_nics):
                 if not (self.incoming and nics.waits_for_migration(host.nic)):
@@ -221,7 +223,22 @@ class Launch(NamedTuple):
             raise
         return uid
 
-    def _command(self, host_nics: list[HostNic], uid: Any) -> list[str]:
+    def command(self, host_nics: list[HostNic], uid: Any = None) -> list[str]:
+        """Make the whole command line.
+
+        Args:
+            host_nics: the NICs with the descriptors of their TAP devices.
+            uid: a user id of Ganeti's pool, or None.
+
+        Raises:
+            errors.HypervisorError: QEMU cannot be told what the guest consists of.
+        """
+        if not self.runtime[0]:
+            raise errors.HypervisorError(f"{self.files.runtime} holds no command")
+        with told_of(self.files.runtime):
+            return self._complete(host_nics, uid)
+
+    def _complete(self, host_nics: list[HostNic], uid: Any) -> list[str]:
         return command_line.complete(
             self.runtime[0],
             Completion(

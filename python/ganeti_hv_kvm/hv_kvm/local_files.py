@@ -32,11 +32,15 @@ def check(hvp: Mapping[str, Any], disks: Iterable[tuple[Any, str, str | None]]) 
     Raises:
         errors.HypervisorError: all that is missing, each with the reason.
     """
-    wanted = [*_of_parameters(hvp), *_of_disks(disks)]
     missing = [
         f"{what}: {reason}"
-        for what, path in wanted
+        for what, path in _of_parameters(hvp)
         if (reason := _why_not(path, is_folder=what == constants.HV_MEM_PATH))
+    ]
+    missing += [
+        f"{what}: {reason}"
+        for what, path in _of_disks(disks)
+        if (reason := _why_not(path, for_writing=True))
     ]
     if missing:
         raise errors.HypervisorError("; ".join(missing))
@@ -57,12 +61,15 @@ def _of_disks(disks: Iterable[tuple[Any, str, str | None]]) -> Iterator[tuple[st
             yield f"disk {seq}", link
 
 
-def _why_not(path: str, *, is_folder: bool) -> str | None:
+def _why_not(path: str, *, is_folder: bool = False, for_writing: bool = False) -> str | None:
     """Why QEMU cannot open it, as far as that can be told without QEMU; None if it can."""
+    flags = os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        # A block device without its storage is a file like any other until it is opened; one
-        # that is opened for writing makes udev look at it anew.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # A block device without its storage is a file like any other until it is opened, and one
+        # that has become read-only tells so then.
+        fd = os.open(path, flags | (os.O_RDWR if for_writing else os.O_RDONLY))
+    except IsADirectoryError:
+        return f"{path} is neither a file nor a device"
     except OSError as err:
         return str(err)
     try:

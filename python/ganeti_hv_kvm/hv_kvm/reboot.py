@@ -18,7 +18,6 @@ from ganeti import constants, errors
 from . import (
     instance_files,
     instance_process,
-    local_files,
     nic_scripts,
     qemu_binary,
     run_state,
@@ -27,7 +26,7 @@ from . import (
 )
 from .instance_files import InstanceFiles
 from .launch import Hooks, Launch
-from .lifecycle import power_button
+from .lifecycle import next_start, power_button
 from .run_state import RunState
 from .shutdown import PidAlive
 
@@ -80,8 +79,7 @@ def reboot(
         runtime = load_runtime(instance)
         facts = qemu_binary.probe(instance.hvparams[constants.HV_KVM_PATH])
         launch = Launch(instance, runtime, facts, files, hooks)
-        launch.check()
-        local_files.check(runtime[2], runtime[3])
+        next_start.check(launch)
     except errors.GenericError as err:
         raise errors.HypervisorError(
             f"Instance {name} was not rebooted, and still runs, as it could not start again: {err}"

@@ -10,6 +10,7 @@ from ganeti import constants, errors, objects
 
 from ganeti_hv_kvm.hv_kvm import devices, qemu_binary
 from ganeti_hv_kvm.hv_kvm.devices import DEVICE_TYPE, HOTPLUGGABLE_DEVICE_TYPES
+from ganeti_hv_kvm.hv_kvm.guest.unfit_values import UNFIT, why
 from ganeti_hv_kvm.hv_kvm.instance_files import InstanceFiles
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.nics import OpenTapFunction
@@ -74,6 +75,11 @@ class Guest(NamedTuple):
             yield
         except (errors.HypervisorError, OSError) as err:
             raise errors.HotplugError(f"Instance {self.instance.name}: {what}: {err}") from err
+        except UNFIT as err:
+            raise errors.HotplugError(
+                f"Instance {self.instance.name}: {what}: something is of another form than it"
+                f" should be, probably in {self.files.runtime}: {why(err)}"
+            ) from err
 
 
 def model_of(dev_type: str, hvp: dict[str, Any]) -> str:

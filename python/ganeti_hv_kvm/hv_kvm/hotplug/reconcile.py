@@ -68,5 +68,6 @@ def _missing(guest: Guest, runtime: KVMRuntime, dev_type: str, there: frozenset[
     return [
         plug
         for plug in plugs(dev_type, runtime)
-        if "id" in (plug.device.hvinfo or {}) and plug.devid not in there
+        # An entry without a driver is a damaged one, and tells nothing of what the guest had.
+        if {"id", "driver"} <= (plug.device.hvinfo or {}).keys() and plug.devid not in there
     ]

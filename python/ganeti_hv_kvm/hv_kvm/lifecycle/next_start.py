@@ -1,0 +1,155 @@
+"""All of a guest's next start is looked at while the guest still runs.
+
+The command is made with stand-ins for the descriptors of TAP devices, and put before the QEMU of
+today; what it names on this node is looked up. What only the start itself can tell (another
+program takes a port meanwhile, the node's memory) is left.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ganeti import constants, errors, netutils, ssconf, uidpool
+
+from ganeti_hv_kvm.hv_kvm import compat, local_files, nics, user_shutdown
+from ganeti_hv_kvm.hv_kvm.guest.unfit_values import told_of
+from ganeti_hv_kvm.hv_kvm.host import run_directories
+from ganeti_hv_kvm.hv_kvm.nics import HostNic
+from ganeti_hv_kvm.hv_kvm.qemu import dry_run
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.hv_kvm.launch import Launch
+
+# No file is ever opened by it: the command is not run.
+_STAND_IN = 0
+
+_X509_FILES = ("ca-cert.pem", "server-cert.pem", "server-key.pem")
+
+
+def check(launch: Launch) -> None:
+    """Find out what would make a start fail, and change nothing.
+
+    Args:
+        launch: the start that is to come.
+
+    Raises:
+        errors.HypervisorError: what QEMU would not take, or what this node lacks.
+    """
+    with told_of(launch.files.runtime):
+        launch.check()
+        directories = launch.files.directories
+        run_directories.check(dict.fromkeys(directories))
+        local_files.check(launch.runtime[2], launch.runtime[3])
+        _check_user(launch)
+        _check_nics(launch)
+        command = launch.command([HostNic(nic, "", [_STAND_IN], []) for nic in launch.runtime[1]])
+        problems = [*_displays(command), *_certificates(command)]
+        if problems:
+            raise errors.HypervisorError("; ".join(problems))
+        dry_run.check(command, launch.facts)
+        if launch.instance.hvparams[constants.HV_KVM_USER_SHUTDOWN]:
+            user_shutdown.ensure_daemon()
+
+
+def _check_user(launch: Launch) -> None:
+    """Find the user that QEMU is to run as."""
+    hvp = launch.instance.hvparams
+    if hvp[constants.HV_SECURITY_MODEL] == constants.HT_SM_USER:
+        user = hvp[constants.HV_SECURITY_DOMAIN]
+        try:
+            pwd.getpwnam(user)
+        except KeyError:
+            raise errors.HypervisorError(
+                f"this node has no user {user}, as whom QEMU is to run"
+            ) from None
+    elif hvp[constants.HV_SECURITY_MODEL] == constants.HT_SM_POOL:
+        ranges = uidpool.ParseUidPool(ssconf.SimpleStore().GetUidPool(), separator="\n")
+        if not ranges:
+            raise errors.HypervisorError("Ganeti's pool of user ids is empty")
+
+
+def _check_nics(launch: Launch) -> None:
+    """Make a TAP device, and find the networks and the script that they are to be put in by."""
+    if not launch.runtime[1]:
+        return
+    nics.close(nics.open_taps(launch.runtime[1][:1], launch.nic_features(), launch.hooks.open_tap))
+    if not os.access(compat.NIC_SETUP_SCRIPT, os.X_OK):
+        raise errors.HypervisorError(
+            f"the network script {compat.NIC_SETUP_SCRIPT} is not there, or no program"
+        )
+    for seq, nic in enumerate(launch.runtime[1]):
+        link = nic.nicparams.get(constants.NIC_LINK)
+        bridged = nic.nicparams[constants.NIC_MODE] == constants.NIC_MODE_BRIDGED
+        if bridged and link and not os.path.exists(f"/sys/class/net/{link}"):
+            raise errors.HypervisorError(f"NIC {seq}: this node has no bridge {link}")
+
+
+def _values(command: Sequence[str], *switches: str) -> Iterator[str]:
+    return (value for switch, value in itertools.pairwise(command) if switch in switches)
+
+
+def _properties(value: str) -> dict[str, str]:
+    """The properties of an argument; a doubled comma is one of a value."""
+    words = re.findall(r"(?:[^,]|,,)+", value)
+    parts = (word.replace(",,", ",").partition("=") for word in words)
+    return {name: text for name, _, text in parts}
+
+
+def _displays(command: Sequence[str]) -> Iterator[str]:
+    """Say which address of a display this node does not have, or which folder."""
+    for value in _values(command, "-vnc"):
+        place = re.split(r"(?<!,),(?!,)", value)[0].replace(",,", ",")
+        if place.startswith("unix:"):
+            folder = os.path.dirname(place.removeprefix("unix:"))
+            if not os.access(folder or ".", os.W_OK):
+                yield f"no socket for VNC can be made in {folder}"
+        elif problem := _why_no_address(place.rpartition(":")[0].strip("[]")):
+            yield f"VNC on {place}: {problem}"
+    for value in _values(command, "-spice"):
+        address = _properties(value).get("addr", "")
+        if problem := _why_no_address(address):
+            yield f"SPICE on {address}: {problem}"
+
+
+def _why_no_address(address: str) -> str | None:
+    if not netutils.IPAddress.IsValid(address):
+        return None  # all addresses, or a name for QEMU to look up
+    family = socket.AF_INET6 if netutils.IP6Address.IsValid(address) else socket.AF_INET
+    try:
+        with socket.socket(family) as listener:
+            listener.bind((address, 0))
+    except OSError as err:
+        return str(err)
+    return None
+
+
+def _certificates(command: Sequence[str]) -> Iterator[str]:
+    """Say which certificate or key of a display cannot be read."""
+    paths: list[str] = []
+    for value in _values(command, "-object"):
+        properties = _properties(value)
+        if "tls-creds-x509" in properties:
+            paths += [os.path.join(properties.get("dir", ""), name) for name in _X509_FILES]
+    for value in _values(command, "-spice"):
+        paths += [
+            path
+            for name, path in _properties(value).items()
+            if name.startswith("x509-") and name.endswith("-file")
+        ]
+    for path in dict.fromkeys(paths):
+        if problem := _why_unreadable(path):
+            yield f"a certificate or key of the display cannot be read: {problem}"
+
+
+def _why_unreadable(path: str) -> str | None:
+    try:
+        with open(path, "rb"):
+            return None
+    except OSError as err:
+        return str(err)

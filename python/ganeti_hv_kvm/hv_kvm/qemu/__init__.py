@@ -1,0 +1,1 @@
+"""One QEMU program: what it can do."""

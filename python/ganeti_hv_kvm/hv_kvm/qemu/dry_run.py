@@ -1,0 +1,83 @@
+"""Would this QEMU take a command line? Found out without starting a guest.
+
+A guest may have been started by a QEMU that the node's package manager has replaced since: machine
+types, CPU models, devices and switches go with each major version.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+
+from ganeti import errors, utils
+
+from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+
+_MACHINE = ("-machine", "-M")
+
+# The end of the name of a CPU model's class, which QEMU takes for the model.
+_CPU_CLASS = re.compile(r"-\w+-cpu$")
+
+
+def check(command: Sequence[str], facts: QemuFacts) -> None:
+    """Find out what this QEMU would refuse, as far as it tells without a guest.
+
+    Args:
+        command: all arguments, QEMU's path first.
+        facts: what the same QEMU can do.
+
+    Raises:
+        errors.HypervisorError: what QEMU does not have, or its own words.
+    """
+    lacks = [*_machines(command, facts), *_devices(command, facts), *_cpus(command, facts)]
+    if lacks:
+        raise errors.HypervisorError(f"{facts.path} has no {', no '.join(lacks)}")
+    # It reads the arguments in their order, and ends at this one before it does anything.
+    result = utils.RunCmd([*command, "-version"])
+    if result.failed:
+        raise errors.HypervisorError(
+            f"{facts.path} refuses the guest's command line: {result.output.strip()}"
+        )
+
+
+def _values(command: Sequence[str], *switches: str) -> Iterator[str]:
+    return (value for switch, value in itertools.pairwise(command) if switch in switches)
+
+
+def _first(value: str, key: str) -> str:
+    """The first property of a value, which may leave out its key, or ""."""
+    for number, word in enumerate(value.split(",")):
+        name, equals, rest = word.partition("=")
+        if name == key and equals:
+            return rest
+        if number == 0 and not equals:
+            return word
+    return ""
+
+
+def _machines(command: Sequence[str], facts: QemuFacts) -> Iterator[str]:
+    for value in _values(command, *_MACHINE):
+        name = _first(value, "type")
+        if name and not re.search(rf"^{re.escape(name)}\s", facts.machines, re.MULTILINE):
+            yield f"machine type {name}"
+
+
+def _devices(command: Sequence[str], facts: QemuFacts) -> Iterator[str]:
+    for value in dict.fromkeys(_values(command, "-device")):
+        driver = str(json.loads(value)["driver"]) if value[:1] == "{" else _first(value, "driver")
+        known = rf'^name "{re.escape(driver)}"|, alias "{re.escape(driver)}"'
+        if not re.search(known, facts.devices, re.MULTILINE):
+            yield f"device {driver}"
+
+
+def _cpus(command: Sequence[str], facts: QemuFacts) -> Iterator[str]:
+    models = [_CPU_CLASS.sub("", value.split(",")[0]) for value in _values(command, "-cpu")]
+    if not models:
+        return
+    result = utils.RunCmd([facts.path, "-cpu", "help"])
+    if result.failed:
+        raise errors.HypervisorError(f"{facts.path} -cpu help failed: {result.output}")
+    known = set(result.output.split())
+    yield from (f"CPU model {model}" for model in models if model not in known)
