@@ -174,7 +174,7 @@ class QmpConnection:
     def get_qmp_response(self, command: str, *, timeout: float | None = None) -> Any: ...
     def wait_for_qmp_event(
         self,
-        event_types: Collection[str],
+        event_types: str | Collection[str],
         timeout: float,
         *,
         device: str | None = None,

@@ -74,8 +74,8 @@ class QmpRefusedError(QmpError):
 class QmpTimeoutError(QmpError):
     """The deadline passed. A command that was sent may or may not be carried out yet.
 
-    The connection must be connected anew before it can be used again; only if the text says that
-    another thread's call took the time was nothing sent, and nothing is broken.
+    The connection must be connected anew before it can be used again; unless the text says that
+    another thread's call took the time (nothing was sent), or that nothing came (``recv_qmp``).
     """
 
 
@@ -84,8 +84,14 @@ class QmpLostError(QmpError):
 
 
 class QmpProtocolError(QmpError):
-    """What came is not QMP: bad JSON, bad UTF-8, too large a message, or one of no known form."""
+    """What came is not QMP: bad JSON, bad UTF-8, too large a message, or one of no known form.
+
+    Or an error without an id, of which nobody can tell which command it is about.
+    """
 
 
 class QmpNotConnectedError(QmpError, ProgrammerError):
-    """The connection was used before ``connect()``, or after a failure without a new one."""
+    """The connection was used before ``connect()``, or after a failure without a new one.
+
+    Or in another process than that which connected it: the replies are for that one.
+    """

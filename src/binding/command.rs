@@ -1,22 +1,48 @@
 //! What goes into a command and comes out of it, between Python and JSON.
 
+use std::path::Path;
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyMapping};
+use pyo3::types::{PyDict, PyMapping, PyString};
 
+use super::json::{Bounds, Unreadable};
 use super::{errors, json};
-use crate::qmp::message::Message;
+use crate::qmp::error::ErrorKind;
+use crate::qmp::foreign_text::printable;
+use crate::qmp::message::{Message, max_values};
+use crate::qmp::{Connection, QmpError};
 
 static IS_ENABLED_FOR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Makes what is made once; the module's import calls it, so that no fork catches it half made.
+pub(super) fn prepare(py: Python<'_>) -> PyResult<()> {
+    // PyO3 imports `collections.abc.Mapping` for the first object that is no dict.
+    let _ = py.None().bind(py).cast::<PyMapping>();
+    is_enabled_for(py).map(drop)
+}
+
+fn is_enabled_for(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    let found = IS_ENABLED_FOR.get_or_try_init(py, || {
+        let root = py.import("logging")?.call_method0("getLogger")?;
+        root.getattr("isEnabledFor").map(Bound::unbind)
+    })?;
+    Ok(found.bind(py))
+}
 
 /// Whether Python's root logger takes debug messages.
 pub(super) fn is_debugging(py: Python<'_>) -> PyResult<bool> {
     const DEBUG: u8 = 10;
-    let is_enabled_for = IS_ENABLED_FOR.get_or_try_init(py, || {
-        let root = py.import("logging")?.call_method0("getLogger")?;
-        root.getattr("isEnabledFor").map(Bound::unbind)
+    is_enabled_for(py)?.call1((DEBUG,))?.is_truthy()
+}
+
+/// A command's name; `QmpError` for what no text over the wire can say.
+pub(super) fn command_name(command: &Bound<'_, PyString>) -> PyResult<String> {
+    let text = command.to_cow().map_err(|_| {
+        let why = "nothing was sent: a command's name with half of a surrogate pair";
+        errors::usage(command.py(), why.to_owned())
     })?;
-    is_enabled_for.bind(py).call1((DEBUG,))?.is_truthy()
+    Ok(text.into_owned())
 }
 
 /// A command's arguments as JSON text; None if there are none.
@@ -41,10 +67,37 @@ pub(super) fn write_arguments(
     Ok(Some(text.to_cow()?.into_owned()))
 }
 
-/// The value of a reply.
-pub(super) fn read_return<'py>(py: Python<'py>, reply: &Message) -> PyResult<Bound<'py, PyAny>> {
+/// The value of a reply; a [`QmpError`] that names the monitor if it cannot be read.
+pub(super) fn read_return<'py>(
+    py: Python<'py>,
+    connection: &Connection,
+    reply: &Message,
+) -> PyResult<Bound<'py, PyAny>> {
+    let bounds = Bounds::new(max_values(connection.limit()));
+    read_bounded(py, reply, &bounds).map_err(|error| match error {
+        Unreadable::Text(why) => errors::from_qmp(py, &unreadable(connection.path(), &why)),
+        Unreadable::Python(error) => *error,
+    })
+}
+
+/// The same, where several replies share their bounds.
+pub(super) fn read_bounded<'py>(
+    py: Python<'py>,
+    reply: &Message,
+    bounds: &Bounds,
+) -> Result<Bound<'py, PyAny>, Unreadable> {
     match reply.payload() {
-        Some(text) => json::loads(py, text),
+        Some(text) => json::loads_within(py, text, bounds),
         None => Ok(py.None().into_bound(py)),
+    }
+}
+
+/// Who sent what cannot be read, and why it cannot.
+pub(super) fn unreadable(path: &Path, why: &str) -> QmpError {
+    QmpError {
+        path: printable(&path.display().to_string()),
+        kind: ErrorKind::Protocol {
+            why: format!("a message {why}"),
+        },
     }
 }

@@ -7,15 +7,23 @@ use pyo3::types::PyType;
 use crate::qmp::{ErrorKind, QmpError};
 use crate::tap::TapError;
 
-/// The module of the classes. It imports Ganeti's errors where there are any, so it is not
-/// imported before the first error.
+/// The module of the classes. It imports Ganeti's errors where there are any.
 const MODULE: &str = "ganeti_hv_kvm.errors";
 
 static CLASSES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
-fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
+/// Imports them; the module's own import calls it, so that no fork catches it half made.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    classes(py).map(drop)
+}
+
+fn classes(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     let module = CLASSES.get_or_try_init(py, || py.import(MODULE).map(Bound::unbind))?;
-    Ok(module.bind(py).getattr(name)?.cast_into::<PyType>()?)
+    Ok(module.bind(py))
+}
+
+fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
+    Ok(classes(py)?.getattr(name)?.cast_into::<PyType>()?)
 }
 
 fn new(py: Python<'_>, name: &str, text: String, attributes: &[(&str, Bound<'_, PyAny>)]) -> PyErr {
@@ -36,10 +44,12 @@ fn class_name(kind: &ErrorKind) -> &'static str {
         ErrorKind::Handshake { .. } => "QmpHandshakeError",
         ErrorKind::NotSupported { .. } => "QmpCommandNotSupported",
         ErrorKind::Refused { .. } => "QmpRefusedError",
-        ErrorKind::TimedOut { .. } | ErrorKind::NoTurn { .. } => "QmpTimeoutError",
+        ErrorKind::TimedOut { .. } | ErrorKind::NoTurn { .. } | ErrorKind::NothingCame { .. } => {
+            "QmpTimeoutError"
+        }
         ErrorKind::Lost { .. } => "QmpLostError",
         ErrorKind::Protocol { .. } => "QmpProtocolError",
-        ErrorKind::NotConnected => "QmpNotConnectedError",
+        ErrorKind::NotConnected | ErrorKind::OtherProcess { .. } => "QmpNotConnectedError",
         ErrorKind::Usage { .. } | ErrorKind::Interrupted => "QmpError",
     }
 }

@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyMapping};
 
 use super::{errors, json};
+use crate::qmp::foreign_text::printable;
 use crate::qmp::message::{Event, Message};
 
 static TIMESTAMP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -97,7 +98,8 @@ impl QmpEvent {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let timestamp = self.timestamp.bind(py).repr()?;
-        Ok(format!("<QmpEvent {} at {timestamp}>", self.event_type))
+        let name = printable(&self.event_type);
+        Ok(format!("<QmpEvent {name} at {timestamp}>"))
     }
 
     /// The event that a received message's `data` describes.

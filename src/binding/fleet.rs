@@ -1,6 +1,6 @@
 //! `query_fleet`: many monitors asked at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
@@ -8,12 +8,16 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::command::{read_return, write_arguments};
+use super::command::{command_name, read_bounded, unreadable, write_arguments};
 use super::errors;
+use super::json::{Bounds, Unreadable};
 use super::wait::{default_timeout, timeout as seconds, without_gil};
-use crate::qmp::codec::DEFAULT_LIMIT;
-use crate::qmp::fleet::{self, Answer, Guest, Question};
+use crate::qmp::fleet::{self, Answer, Guest, Question, Verdict};
+use crate::qmp::message::max_values;
 use crate::qmp::{Interrupted, QmpError};
+
+/// So many values are made of the answers of all guests together: some 64 bytes each.
+const MOST_VALUES: usize = 4 << 20;
 
 /// What a guest answered to `query_fleet`.
 #[pyclass(frozen, module = "ganeti_hv_kvm._native")]
@@ -25,20 +29,31 @@ pub(crate) struct FleetAnswer {
 }
 
 impl FleetAnswer {
-    fn build(py: Python<'_>, answer: Answer) -> PyResult<Self> {
+    /// A guest whose reply cannot be read is broken, and no other is.
+    fn build(py: Python<'_>, path: &Path, answer: Answer, left: &Bounds) -> PyResult<Self> {
         let replies = PyList::empty(py);
-        for reply in answer.replies {
-            match reply {
-                Ok(reply) => replies.append(read_return(py, &reply)?)?,
-                Err(refusal) => replies.append(exception(py, &refusal))?,
-            }
-        }
-        Ok(Self {
+        let mut this = Self {
             verdict: answer.verdict.name(),
             peer_pid: answer.pid,
-            replies: replies.unbind(),
+            replies: replies.clone().unbind(),
             error: answer.error.map(|error| exception(py, &error)),
-        })
+        };
+        for reply in answer.replies {
+            let reply = match reply {
+                Ok(reply) => read_bounded(py, &reply, left),
+                Err(refusal) => Ok(exception(py, &refusal).into_bound(py)),
+            };
+            match reply {
+                Ok(value) => replies.append(value)?,
+                Err(Unreadable::Text(why)) => {
+                    this.verdict = Verdict::Broken.name();
+                    this.error = Some(exception(py, &unreadable(path, &why)));
+                    break;
+                }
+                Err(Unreadable::Python(error)) => return Err(*error),
+            }
+        }
+        Ok(this)
     }
 }
 
@@ -111,7 +126,8 @@ pub(crate) fn query_fleet(
         .try_iter()?
         .map(|command| question(&command?))
         .collect::<PyResult<Vec<_>>>()?;
-    let size = max_message_size.unwrap_or(DEFAULT_LIMIT);
+    let sockets = paths.clone();
+    let size = max_message_size.unwrap_or(fleet::DEFAULT_LIMIT);
     let answers = if let Some(find) = pids.filter(|pids| pids.is_callable()) {
         let finder = Finder::new(find, paths.len());
         let guests = guests(paths, None)?;
@@ -126,10 +142,15 @@ pub(crate) fn query_fleet(
             fleet::query(&guests, &questions, size, wait)
         })?
     };
-    answers
-        .into_iter()
-        .map(|answer| FleetAnswer::build(py, answer))
-        .collect()
+    let most = max_values(size);
+    let mut left = MOST_VALUES.max(most);
+    let read = |(path, answer): (&PathBuf, Answer)| {
+        let bounds = Bounds::new(most.min(left));
+        let built = FleetAnswer::build(py, path, answer, &bounds);
+        left -= most.min(left) - bounds.left();
+        built
+    };
+    sockets.iter().zip(answers).map(read).collect()
 }
 
 type Pids = Vec<Option<i32>>;
@@ -188,11 +209,12 @@ impl Finder {
 fn question(command: &Bound<'_, PyAny>) -> PyResult<Question> {
     if let Ok(name) = command.cast::<PyString>() {
         return Ok(Question {
-            command: name.to_cow()?.into_owned(),
+            command: command_name(name)?,
             arguments: None,
         });
     }
-    let (command, arguments): (String, Bound<'_, PyAny>) = command.extract()?;
+    let (command, arguments): (Bound<'_, PyString>, Bound<'_, PyAny>) = command.extract()?;
+    let command = command_name(&command)?;
     let arguments = write_arguments(arguments.py(), &command, Some(&arguments))?;
     Ok(Question { command, arguments })
 }

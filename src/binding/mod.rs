@@ -30,11 +30,16 @@ mod native {
     #[pymodule_export]
     use super::tap::{get_tun_features, open_one_tap, open_tap, probe_mq, probe_vnet_hdr};
 
-    use super::{Bound, PyModule, PyModuleMethods, PyResult, event};
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, command, errors, event, json};
     use crate::tap;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // What is made once is made now, under Python's import lock: a fork in the moment of some
+        // thread's first call would leave the child one that nobody ever finishes.
+        errors::prepare(module.py())?;
+        json::prepare(module.py())?;
+        command::prepare(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("QmpTimestamp", event::timestamp_type(module.py())?)?;
         for (name, value) in [

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyString, PyTuple};
 
-use super::command::{is_debugging, read_return, write_arguments};
+use super::command::{command_name, is_debugging, read_return, write_arguments};
 use super::event::QmpEvent;
 use super::json;
 use super::message::QmpMessage;
@@ -38,8 +38,14 @@ impl QmpConnection {
 
     /// The value of a reply. Who sends one that cannot be read is not asked again.
     fn read_return<'py>(&self, py: Python<'py>, reply: &Message) -> PyResult<Bound<'py, PyAny>> {
-        read_return(py, reply).inspect_err(|_| py.detach(|| self.connection.close()))
+        let read = read_return(py, &self.connection, reply);
+        read.inspect_err(|_| py.detach(|| self.connection.close()))
     }
+}
+
+/// An event's name; what no text over the wire can say never comes.
+fn event_name(name: &Bound<'_, PyString>) -> String {
+    name.to_string_lossy().into_owned()
 }
 
 #[pymethods]
@@ -227,16 +233,17 @@ impl QmpConnection {
         text_signature = "($self, command, arguments=None, *, timeout=None, fds=())")]
     fn execute_qmp<'py>(
         slf: &Bound<'py, Self>,
-        command: &str,
+        command: &Bound<'py, PyString>,
         arguments: Option<&Bound<'py, PyAny>>,
         timeout: Option<f64>,
         fds: Vec<RawFd>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         let limit = this.limit(py, timeout)?;
-        let text = write_arguments(py, command, arguments)?;
+        let name = command_name(command)?;
+        let text = write_arguments(py, &name, arguments)?;
         let call = Call {
-            command,
+            command: &name,
             arguments: text.as_deref(),
             fds: &fds,
         };
@@ -283,8 +290,7 @@ impl QmpConnection {
         slf.call_method("execute_qmp", positional, Some(&options))
     }
 
-    /// Sends a message as it is; a command without an id gets one, until the order of the replies
-    /// tells whose they are.
+    /// Sends a message as it is; a command without an id gets one.
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts values")]
     #[pyo3(signature = (message, *, timeout = None, fds = Vec::new()),
         text_signature = "($self, message, *, timeout=None, fds=())")]
@@ -301,7 +307,8 @@ impl QmpConnection {
         without_gil(py, limit, |wait| self.connection.send(&text, &fds, wait))
     }
 
-    /// The next message, whatever it is; what was kept comes first.
+    /// The next message, whatever it is; what was kept comes first. `QmpTimeoutError` if none
+    /// comes in time: then the connection is as good as before.
     #[pyo3(signature = (*, timeout = None))]
     fn recv_qmp(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<QmpMessage> {
         let limit = self.limit(py, timeout)?;
@@ -332,10 +339,14 @@ impl QmpConnection {
         timeout: f64,
         device: Option<&str>,
     ) -> PyResult<Option<QmpEvent>> {
-        let names = event_types
-            .try_iter()?
-            .map(|name| name?.extract())
-            .collect::<PyResult<Vec<String>>>()?;
+        let names = if let Ok(name) = event_types.cast::<PyString>() {
+            vec![event_name(name)]
+        } else {
+            event_types
+                .try_iter()?
+                .map(|name| Ok(event_name(name?.cast::<PyString>()?)))
+                .collect::<PyResult<Vec<String>>>()?
+        };
         // Zero is a wait as well: for what has come already.
         let limit = if timeout == 0.0 {
             Duration::ZERO

@@ -1,13 +1,14 @@
 //! `OpenTap` and its probes.
 
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
-use std::path::PathBuf;
 
 use nix::errno::Errno;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMapping};
 
 use super::errors;
+use crate::qmp::foreign_text::quoted;
 use crate::tap::{self, IFF_MULTI_QUEUE, IFF_VNET_HDR, Request, TUNGETFEATURES, Tap};
 
 const VHOST_NET: &str = "/dev/vhost-net";
@@ -82,17 +83,33 @@ pub(crate) fn open_tap(
 }
 
 fn read_features(features: &Bound<'_, PyMapping>, request: &mut Request) -> PyResult<()> {
-    if features.contains("vnet_hdr")? {
-        request.vnet_hdr = features.get_item("vnet_hdr")?.is_truthy()?;
-    }
-    if features.contains("vhost")? && features.get_item("vhost")?.is_truthy()? {
-        request.vhost = Some(PathBuf::from(VHOST_NET));
-    }
-    if features.contains("mq")? {
-        let (_, queues): (Bound<'_, PyAny>, u32) = features.get_item("mq")?.extract()?;
-        request.queues = queues;
+    for item in features.items()?.iter() {
+        let (name, value): (String, Bound<'_, PyAny>) = item.extract()?;
+        match name.as_str() {
+            "vnet_hdr" => request.vnet_hdr = is_wanted(&name, &value)?,
+            "vhost" => request.vhost = is_wanted(&name, &value)?.then(|| VHOST_NET.into()),
+            "mq" => {
+                let (_, queues): (bool, u32) = value.extract()?;
+                request.queues = queues;
+            }
+            // The device's, in the same dictionary of Ganeti's.
+            "driver" => {}
+            _ => {
+                let why = format!("there is no feature {}", quoted(&name));
+                return Err(PyValueError::new_err(why));
+            }
+        }
     }
     Ok(())
+}
+
+/// A text such as "no" would be as true as any.
+fn is_wanted(name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value.extract().map_err(|_| {
+        let what = value.get_type().name();
+        let what = what.map_or_else(|_| "something else".to_owned(), |name| name.to_string());
+        PyValueError::new_err(format!("{name} must be True or False, and is a {what}"))
+    })
 }
 
 /// The IFF flags that the kernel's TUN driver knows, or None if it does not say.

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::errors;
 use crate::qmp::deadline;
 use crate::qmp::error::Result as QmpResult;
+use crate::qmp::foreign_text::quoted;
 use crate::qmp::{Deadline, ErrorKind, Interrupt, Interrupted, Wait};
 
 /// Runs Python's signal handlers between the slices of a wait, and keeps what one raises.
@@ -57,7 +58,24 @@ pub(crate) fn timeout(py: Python<'_>, seconds: f64) -> PyResult<Duration> {
     deadline::seconds(seconds).map_err(|bad| errors::usage(py, bad.to_string()))
 }
 
-/// The time-out of a connection that was not given one.
+/// The environment variable with the time-out of calls that say none, in seconds.
+const ENVIRONMENT: &str = "GANETI_HV_KVM_QMP_TIMEOUT";
+
+/// The time-out of a connection that was not given one: the environment's, else five seconds.
 pub(crate) fn default_timeout(py: Python<'_>) -> PyResult<Duration> {
-    deadline::default_timeout().map_err(|bad| errors::usage(py, bad.to_string()))
+    let Some(text) = std::env::var_os(ENVIRONMENT) else {
+        return Ok(deadline::DEFAULT_TIMEOUT);
+    };
+    let text = text.to_string_lossy();
+    let seconds = text.trim().parse().ok();
+    seconds
+        .and_then(|seconds| deadline::seconds(seconds).ok())
+        .ok_or_else(|| {
+            let why = format!(
+                "nothing was sent: the environment variable {ENVIRONMENT} must be a finite number \
+                 of seconds above zero, such as 5 or 2.5, and is {}; correct or unset it",
+                quoted(&text)
+            );
+            errors::usage(py, why)
+        })
 }

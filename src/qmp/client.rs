@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use super::command::CAPABILITIES;
 use super::error::{ErrorKind, PeerState, QmpError, Result};
-use super::failure::{accept, as_handshake, at, ended_kind, is_callers, why_not_connected};
+use super::failure::{accept, at, ended_kind, is_callers, why_not_connected};
 use super::message::{Greeting, Kind, Message};
-use super::session::{Session, Want};
+use super::session::{BadStream, Session, Want};
 use super::transport::{Ended, Transport, Wait};
 use super::{peer, secrets};
 use crate::errno;
@@ -33,7 +33,7 @@ impl Client {
     /// Connects, takes the greeting and leaves negotiation mode.
     ///
     /// `early`: it asks to leave it before the greeting has come, as QEMU lets its clients do, and
-    /// does not wait for the reply: whether it was refused shows with the first command.
+    /// does not wait for the reply: a refusal shows when the first command waits for its own.
     ///
     /// # Errors
     /// Whatever [`ErrorKind`] fits; nothing is left open.
@@ -56,20 +56,18 @@ impl Client {
             greeted: false,
             secrets: Vec::new(),
         };
-        client.shake_hands(early, wait).map_err(as_handshake)?;
+        client.shake_hands(early, wait)?;
         Ok(client)
     }
 
     fn shake_hands(&mut self, early: bool, wait: &Wait<'_>) -> Result<()> {
         if early {
-            let line = self.session.negotiate_aside();
+            let (_, line) = self.session.negotiate();
             // What is wrong with it shows again when it is read from.
             let _ = self.transmit(&line, &[], format_args!("connecting"), wait);
         }
         let doing = format_args!("waiting for its greeting");
-        let greeting = self
-            .wait_for(&Want::Greeting, doing, wait)
-            .map_err(|error| self.explained(error, self.session.rashness().map(str::to_owned)))?;
+        let greeting = self.wait_for(&Want::Greeting, doing, wait)?;
         if let Kind::Greeting(greeting) = greeting.kind {
             self.greeting = greeting;
         }
@@ -77,28 +75,20 @@ impl Client {
         if early {
             return Ok(());
         }
-        let (ticket, line) = self.session.negotiate();
+        let (pending, line) = self.session.negotiate();
         let doing = format_args!("executing {CAPABILITIES}");
         self.transmit(&line, &[], doing, wait)?;
-        let reply = self.wait_for(&Want::Reply(&ticket), doing, wait);
-        let reply = reply.map_err(|error| self.refused_or(error))?;
-        // An earlier client's command has left it for us.
-        if reply.is_not_found() {
-            return Ok(());
-        }
-        self.accept(reply, CAPABILITIES, None).map(drop)
+        self.wait_for(&Want::Reply(&pending), doing, wait).map(drop)
     }
 
-    /// What the peer refused without an id, if it did and no other reply came, else `error`.
-    fn refused_or(&self, error: QmpError) -> QmpError {
-        let refused = |why| format!("it refused {CAPABILITIES}: {why}");
-        self.explained(error, self.session.refusal().map(refused))
-    }
-
-    /// What shows why it came to `error`, if anything does; an interrupt needs no reason.
-    fn explained(&self, error: QmpError, why: Option<String>) -> QmpError {
-        match why {
-            Some(why) if error.kind != ErrorKind::Interrupted => {
+    /// The reason why nothing came, if the peer said one before; an interrupt needs none.
+    fn explained(&self, error: QmpError) -> QmpError {
+        let unanswered = matches!(
+            error.kind,
+            ErrorKind::TimedOut { .. } | ErrorKind::Lost { .. }
+        );
+        match self.session.unattributed() {
+            Some(why) if unanswered && !self.session.is_negotiated() => {
                 self.error(ErrorKind::Handshake { why })
             }
             _ => error,
@@ -157,14 +147,17 @@ impl Client {
         fds: &[RawFd],
         wait: &Wait<'_>,
     ) -> Result<Message> {
-        let (ticket, line) = self.session.begin(command, arguments);
+        let (pending, line) = self
+            .session
+            .begin(command, arguments)
+            .map_err(|bad| self.error(ErrorKind::Usage { why: bad.0 }))?;
         let doing = format_args!("executing {command}");
         self.transmit(&line, fds, doing, wait)?;
-        let reply = self.wait_for(&Want::Reply(&ticket), doing, wait)?;
+        let reply = self.wait_for(&Want::Reply(&pending), doing, wait)?;
         self.accept(reply, command, arguments)
     }
 
-    /// Sends a message that the caller wrote (JSON text), with an id if it lacks one that is needed.
+    /// Sends a message that the caller wrote (JSON text), with an id if it is a command without one.
     ///
     /// # Errors
     /// Whatever [`ErrorKind`] fits.
@@ -181,9 +174,15 @@ impl Client {
     /// The next message, whatever it is; what was kept comes first.
     ///
     /// # Errors
-    /// Whatever [`ErrorKind`] fits.
+    /// Whatever [`ErrorKind`] fits; [`ErrorKind::NothingCame`] when the time is over, and the
+    /// connection is as good as before.
     pub fn receive(&mut self, wait: &Wait<'_>) -> Result<Message> {
-        self.wait_for(&Want::Anything, format_args!("waiting for a message"), wait)
+        let doing = format_args!("waiting for a message");
+        self.wait_for(&Want::Anything, doing, wait)
+            .map_err(|error| match error.kind {
+                ErrorKind::TimedOut { limit, .. } => self.error(ErrorKind::NothingCame { limit }),
+                _ => error,
+            })
     }
 
     /// The reply to the oldest command that was sent and not answered yet.
@@ -219,8 +218,7 @@ impl Client {
     }
 
     fn accept(&self, reply: Message, command: &str, arguments: Option<&str>) -> Result<Message> {
-        accept(reply, command, arguments, &self.secrets)
-            .map_err(|kind| self.refused_or(self.error(kind)))
+        accept(reply, command, arguments, &self.secrets).map_err(|kind| self.error(kind))
     }
 
     fn wait_for(
@@ -236,8 +234,10 @@ impl Client {
             if let Some(message) = self.advance(wanted)? {
                 return Ok(message);
             }
-            if !(std::mem::take(&mut may_be_there) && self.fill(doing)?) {
-                self.fill_in_time(doing, wait)?;
+            let was_there = std::mem::take(&mut may_be_there) && self.fill(doing)?;
+            if !was_there {
+                let filled = self.fill_in_time(doing, wait);
+                filled.map_err(|error| self.explained(error))?;
             }
         }
     }
@@ -245,7 +245,17 @@ impl Client {
     fn advance(&mut self, want: &Want<'_>) -> Result<Option<Message>> {
         self.session
             .advance(want)
-            .map_err(|bad| self.error(ErrorKind::Protocol { why: bad.0 }))
+            .map_err(|bad| self.bad_stream(bad))
+    }
+
+    /// Until QEMU takes commands, whatever it says wrong shows that it is no QMP monitor.
+    fn bad_stream(&self, bad: BadStream) -> QmpError {
+        let why = bad.0;
+        self.error(if self.session.is_negotiated() {
+            ErrorKind::Protocol { why }
+        } else {
+            ErrorKind::Handshake { why }
+        })
     }
 
     /// Feeds the session what can be read at once; false if nothing can.
@@ -315,9 +325,7 @@ impl Client {
             .ready_to_write(wait)
             .map_err(|ended| self.ended(ended, doing, wait))?;
         if ready.read && self.fill(doing)? {
-            self.session
-                .sort()
-                .map_err(|bad| self.error(ErrorKind::Protocol { why: bad.0 }))?;
+            self.session.sort().map_err(|bad| self.bad_stream(bad))?;
         }
         Ok(())
     }

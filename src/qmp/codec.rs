@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::Utf8Error;
 
-/// The largest message that is taken unless another limit is set: 64 MiB.
-pub const DEFAULT_LIMIT: usize = 64 << 20;
+/// The largest message that is taken unless another limit is set: 16 MiB.
+pub const DEFAULT_LIMIT: usize = 16 << 20;
 
 /// Why a stream can not be read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,12 @@ impl Codec {
     #[must_use]
     pub fn work(&self) -> u64 {
         self.work
+    }
+
+    /// How many bytes of lines that were not given out are there.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.rest().len()
     }
 
     /// Whether the stream stands in the middle of a message.

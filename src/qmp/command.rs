@@ -1,9 +1,12 @@
 //! What goes out: commands, ours and those that the caller wrote.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::message::{BadMessage, check_depth, explain};
+use super::message::{BadMessage, explain, place, present};
+use super::outgoing;
 
 /// Leaves QEMU's negotiation mode.
 pub const CAPABILITIES: &str = "qmp_capabilities";
@@ -33,37 +36,47 @@ pub struct Foreign {
     pub command: Option<String>,
     /// Its id as JSON text, if it has one.
     pub id: Option<String>,
+    /// Where an id of `null`, which is none, lies in the text.
+    pub null_id: Option<Range<usize>>,
 }
 
 /// Looks what a message that goes out is.
 ///
 /// # Errors
-/// [`BadMessage`] if it is no JSON object in a single line.
+/// [`BadMessage`] if it is no JSON object in a single line, or QEMU's parser would refuse it.
 pub fn inspect(text: &str) -> Result<Foreign, BadMessage> {
     #[derive(Deserialize)]
     struct Outgoing<'a> {
         #[serde(default, alias = "exec-oob")]
         execute: Option<String>,
-        #[serde(borrow, default)]
+        #[serde(borrow, default, deserialize_with = "present")]
         id: Option<&'a RawValue>,
     }
-    check_depth(text)?;
     if !text.starts_with('{') || text.contains(['\n', '\r']) {
         return Err(BadMessage(
             "a message that is no single JSON object".to_owned(),
         ));
     }
+    outgoing::check(text)?;
     let outgoing: Outgoing<'_> =
         serde_json::from_str(text).map_err(|error| explain(&error, "a message"))?;
+    let (null_ids, ids): (Vec<_>, Vec<_>) =
+        outgoing.id.into_iter().partition(|id| id.get() == "null");
     Ok(Foreign {
         command: outgoing.execute,
-        id: outgoing.id.map(|id| id.get().to_owned()),
+        id: ids.first().map(|id| id.get().to_owned()),
+        null_id: null_ids.first().map(|id| place(id, text)),
     })
 }
 
-/// Puts an id, which is JSON text, into a message that has none.
+/// Puts an id, which is JSON text, into a message that has none, or `null` in this place.
 #[must_use]
-pub fn with_id(text: &str, id: &str) -> String {
+pub fn with_id(text: &str, null_id: Option<Range<usize>>, id: &str) -> String {
+    if let Some(place) = null_id {
+        let mut line = format!("{text}\n");
+        line.replace_range(place, id);
+        return line;
+    }
     let body = text
         .rfind('}')
         .and_then(|end| text.get(..end))

@@ -7,11 +7,12 @@ use std::collections::HashSet;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 
 use super::client::Client;
 use super::error::{ErrorKind, QmpError, Result};
+use super::failure::at;
 use super::message::Message;
 use super::transport::{Ended, Wait};
 
@@ -41,13 +42,13 @@ pub struct Call<'a> {
     pub fds: &'a [RawFd],
 }
 
-/// Who uses the client at the moment: a process, because a fork copies this too, and a thread.
-type Owner = (u32, ThreadId);
-
 #[derive(Debug, Default)]
 struct Slot {
     client: Option<Client>,
-    owner: Option<Owner>,
+    /// The process that connected, if this one was forked of it and did not connect since.
+    other_process: Option<u32>,
+    /// Who uses the client at the moment.
+    user: Option<ThreadId>,
     /// So many threads wait for their turn.
     waiting: usize,
     connected: bool,
@@ -56,13 +57,58 @@ struct Slot {
     info: Info,
 }
 
+/// What one process has of a connection.
+///
+/// A fork copies all of it, a locked mutex too, whose thread the child does not have. So a child
+/// has its own, and takes nothing over: the replies are for the process that connected.
+#[derive(Debug)]
+struct Share {
+    pid: u32,
+    slot: Mutex<Slot>,
+    turn: Condvar,
+    child: OnceLock<Box<Share>>,
+}
+
+impl Share {
+    fn of_this_process() -> Self {
+        Self {
+            pid: std::process::id(),
+            slot: Mutex::default(),
+            turn: Condvar::new(),
+            child: OnceLock::new(),
+        }
+    }
+
+    /// That of a forked process. The parent's copy of the socket is closed here, so that it does
+    /// not hold the monitor when the parent has left it.
+    fn of_child(parent: &Self) -> Box<Self> {
+        let child = Self::of_this_process();
+        // Locked: it was in use in the moment of the fork. Nobody will unlock it in this process.
+        if let Ok(mut inherited) = parent.slot.try_lock() {
+            let mut slot = child.lock();
+            let was_connected = inherited.connected || inherited.user.is_some();
+            let pid = inherited.other_process.unwrap_or(parent.pid);
+            slot.other_process =
+                (was_connected || inherited.other_process.is_some()).then_some(pid);
+            slot.info = inherited.info.clone();
+            drop(inherited.client.take());
+        } else {
+            child.lock().other_process = Some(parent.pid);
+        }
+        Box::new(child)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A monitor's path, and the connection to it while there is one.
 #[derive(Debug)]
 pub struct Connection {
     path: PathBuf,
     limit: usize,
-    slot: Mutex<Slot>,
-    turn: Condvar,
+    first_share: Share,
 }
 
 impl Connection {
@@ -72,8 +118,7 @@ impl Connection {
         Self {
             path,
             limit,
-            slot: Mutex::default(),
-            turn: Condvar::new(),
+            first_share: Share::of_this_process(),
         }
     }
 
@@ -81,6 +126,12 @@ impl Connection {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The largest message that is taken, in bytes.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     /// What is known of the QEMU that was connected last.
@@ -92,8 +143,7 @@ impl Connection {
     /// Whether there is a connection. That it still works shows only in its use.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        let slot = self.lock();
-        slot.connected && !is_orphaned(&slot)
+        self.lock().connected
     }
 
     /// Connects, unless connected; asks for the list of commands if `discover`.
@@ -121,6 +171,7 @@ impl Connection {
             slot.info.package = Some(greeting.package.clone());
             slot.info.commands = commands;
             slot.info.peer_pid = fresh.peer_pid();
+            slot.other_process = None;
             *client = Some(fresh);
             Ok(())
         })
@@ -128,13 +179,15 @@ impl Connection {
 
     /// Ends the connection; a call that runs in another thread ends with [`ErrorKind::Lost`].
     pub fn close(&self) {
-        let mut slot = self.lock();
+        let share = self.share();
+        let mut slot = share.lock();
         slot.closed.store(true, Ordering::Release);
         slot.connected = false;
+        slot.other_process = None;
         let client = slot.client.take();
         drop(slot);
         drop(client);
-        self.turn.notify_all();
+        share.turn.notify_all();
     }
 
     /// Executes a command and gives its reply.
@@ -200,7 +253,10 @@ impl Connection {
     ) -> Result<T> {
         self.take_turn(wait, |client, wait| match client {
             Some(client) => call(client, wait),
-            None => Err(self.error(ErrorKind::NotConnected)),
+            None => Err(self.error(match self.lock().other_process {
+                Some(pid) => ErrorKind::OtherProcess { pid },
+                None => ErrorKind::NotConnected,
+            })),
         })
     }
 
@@ -221,25 +277,21 @@ impl Connection {
     }
 
     fn wait_for_turn(&self, wait: &Wait<'_>) -> Result<Turn<'_>> {
-        let me = (std::process::id(), thread::current().id());
-        let mut slot = self.lock();
+        let me = thread::current().id();
+        let share = self.share();
+        let mut slot = share.lock();
         loop {
-            match slot.owner {
-                Some(owner) if owner == me => {
+            match slot.user {
+                Some(user) if user == me => {
                     // A signal handler, or a finalizer, in the midst of this thread's own call.
                     return Err(self.error(ErrorKind::Usage {
                         why: "this thread's own call is still under way".to_owned(),
                     }));
                 }
-                // The thread that made the call is not in this process: it was forked meanwhile.
-                Some((pid, _)) if pid != me.0 => {
-                    slot.client = None;
-                    slot.connected = false;
-                }
                 Some(_) => {
                     let slice = wait.deadline.slice();
                     slot.waiting += 1;
-                    let (mut guard, _) = self
+                    let (mut guard, _) = share
                         .turn
                         .wait_timeout(slot, slice)
                         .unwrap_or_else(PoisonError::into_inner);
@@ -248,15 +300,15 @@ impl Connection {
                     // that waits for this one.
                     drop(guard);
                     wait.look().map_err(|ended| self.no_turn(ended, wait))?;
-                    slot = self.lock();
+                    slot = share.lock();
                     continue;
                 }
                 None => {}
             }
-            slot.owner = Some(me);
+            slot.user = Some(me);
             slot.closed = Arc::default();
             return Ok(Turn {
-                connection: self,
+                share,
                 client: slot.client.take(),
                 closed: Arc::clone(&slot.closed),
                 broken: true,
@@ -269,29 +321,33 @@ impl Connection {
             Ended::TimedOut => ErrorKind::NoTurn {
                 limit: wait.deadline.limit(),
             },
+            Ended::OtherProcess(pid) => ErrorKind::OtherProcess { pid },
             Ended::Interrupted | Ended::Closed | Ended::Failed(_) => ErrorKind::Interrupted,
         })
     }
 
     fn error(&self, kind: ErrorKind) -> QmpError {
-        QmpError {
-            path: self.path.display().to_string(),
-            kind,
+        at(&self.path, kind)
+    }
+
+    /// This process's.
+    fn share(&self) -> &Share {
+        let me = std::process::id();
+        let mut share = &self.first_share;
+        while share.pid != me {
+            share = share.child.get_or_init(|| Share::of_child(share));
         }
+        share
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        self.share().lock()
     }
-}
-
-fn is_orphaned(slot: &Slot) -> bool {
-    slot.owner.is_some_and(|(pid, _)| pid != std::process::id())
 }
 
 /// The right to use the client; gives it back when dropped, also if the call panics.
 struct Turn<'a> {
-    connection: &'a Connection,
+    share: &'a Share,
     client: Option<Client>,
     closed: Arc<AtomicBool>,
     broken: bool,
@@ -300,8 +356,8 @@ struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut client = self.client.take();
-        let mut slot = self.connection.lock();
-        slot.owner = None;
+        let mut slot = self.share.lock();
+        slot.user = None;
         if let Some(client) = &client {
             slot.info.lost_events = client.session().lost_events();
         }
@@ -314,7 +370,7 @@ impl Drop for Turn<'_> {
         drop(slot);
         drop(client);
         if waiting > 0 {
-            self.connection.turn.notify_all();
+            self.share.turn.notify_all();
         }
     }
 }

@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 
 /// The time of a call to a monitor where nobody said another one.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The environment variable that says another one, in seconds.
-pub const ENVIRONMENT: &str = "GANETI_HV_KVM_QMP_TIMEOUT";
 /// No wait looks away from signals and from `close()` for longer than this.
 pub const SLICE: Duration = Duration::from_millis(50);
 
@@ -88,26 +86,6 @@ pub fn seconds(value: f64) -> Result<Duration, BadTimeout> {
             "a time-out must be a finite number of seconds above zero, not {value}"
         ))),
     }
-}
-
-/// The default time-out: the environment's, else five seconds.
-///
-/// # Errors
-/// [`BadTimeout`] if the environment's is no number of seconds above zero.
-pub fn default_timeout() -> Result<Duration, BadTimeout> {
-    let Some(text) = std::env::var_os(ENVIRONMENT) else {
-        return Ok(DEFAULT_TIMEOUT);
-    };
-    let text = text.to_string_lossy();
-    text.trim()
-        .parse()
-        .ok()
-        .and_then(|value| seconds(value).ok())
-        .ok_or_else(|| {
-            BadTimeout(format!(
-                "{ENVIRONMENT} must be a finite number of seconds above zero, not {text:?}"
-            ))
-        })
 }
 
 /// The reason to end a wait is known to whoever was asked.

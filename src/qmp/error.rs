@@ -92,6 +92,16 @@ pub enum ErrorKind {
     },
     /// There is no connection to use.
     NotConnected,
+    /// Another process connected, of which this one was forked: the replies are for that one.
+    OtherProcess {
+        /// The process that connected.
+        pid: u32,
+    },
+    /// No message came in time; the connection is as good as before.
+    NothingCame {
+        /// The call's whole time.
+        limit: Duration,
+    },
     /// The call itself was wrong; nothing was sent.
     Usage {
         /// What is wrong with it.
@@ -114,6 +124,7 @@ impl ErrorKind {
             Self::NotSupported { .. }
             | Self::Refused { .. }
             | Self::Usage { .. }
+            | Self::NothingCame { .. }
             | Self::NoTurn { .. } => true,
             Self::Connect { .. }
             | Self::Handshake { .. }
@@ -121,6 +132,7 @@ impl ErrorKind {
             | Self::Lost { .. }
             | Self::Protocol { .. }
             | Self::NotConnected
+            | Self::OtherProcess { .. }
             | Self::Interrupted => false,
         }
     }
@@ -150,6 +162,16 @@ impl fmt::Display for QmpError {
             }
             ErrorKind::Protocol { why } => write!(f, "{path} sent what is not QMP: {why}"),
             ErrorKind::NotConnected => write!(f, "not connected to the monitor {path}"),
+            ErrorKind::OtherProcess { pid } => write!(
+                f,
+                "not connected to the monitor {path}: process {pid} connected, and a connection \
+                 belongs to the process that made it; this one has to connect for itself"
+            ),
+            ErrorKind::NothingCame { limit } => write!(
+                f,
+                "nothing came from the monitor {path} within {} s; the connection is kept",
+                limit.as_secs_f64()
+            ),
             ErrorKind::Usage { why } => write!(f, "nothing was sent to {path}: {why}"),
             ErrorKind::NoTurn { limit } => write!(
                 f,

@@ -7,6 +7,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::error::{ErrorKind, PeerState, QmpError};
+use super::foreign_text::printable;
 use super::message::Message;
 use super::secrets;
 use super::transport::{Ended, Wait};
@@ -26,14 +27,14 @@ pub(super) fn accept(
     secrets.extend_from_slice(hidden);
     Err(ErrorKind::Refused {
         command: command.to_owned(),
-        class: secrets::scrub(class, &secrets),
-        desc: secrets::scrub(desc, &secrets),
+        class: printable(&secrets::scrub(class, &secrets)),
+        desc: printable(&secrets::scrub(desc, &secrets)),
     })
 }
 
 pub(super) fn at(path: &Path, kind: ErrorKind) -> QmpError {
     QmpError {
-        path: path.display().to_string(),
+        path: printable(&path.display().to_string()),
         kind,
     }
 }
@@ -52,6 +53,7 @@ pub(super) fn ended_kind(
             limit: wait.deadline.limit(),
             peer: peer(),
         },
+        Ended::OtherProcess(pid) => ErrorKind::OtherProcess { pid },
         Ended::Closed => ErrorKind::Lost {
             doing,
             why: "it was closed here".to_owned(),
@@ -60,19 +62,6 @@ pub(super) fn ended_kind(
             doing,
             why: errno::text(errno),
         },
-    }
-}
-
-/// Until QEMU takes commands, whatever it says wrong shows that it is no QMP monitor.
-pub(super) fn as_handshake(error: QmpError) -> QmpError {
-    let why = match error.kind {
-        ErrorKind::Protocol { why } => why,
-        ErrorKind::Refused { command, desc, .. } => format!("it refused {command}: {desc}"),
-        kind => return QmpError { kind, ..error },
-    };
-    QmpError {
-        kind: ErrorKind::Handshake { why },
-        ..error
     }
 }
 

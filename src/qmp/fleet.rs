@@ -5,15 +5,16 @@
 //! we have long gone, and answers nobody. A command that changes something must not be carried
 //! out so late: then nothing is sent before the greeting.
 
-mod exchange;
-mod talk;
+mod answer;
+mod guest_session;
+mod look;
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::deadline::Interrupted;
@@ -22,13 +23,20 @@ use super::failure::{at, why_not_connected};
 use super::peer::{self, Sockets};
 use super::transport::{Ended, Wait};
 use crate::errno;
-pub use exchange::{Answer, Guest, Question, Verdict};
-use talk::Talk;
+pub use answer::{Answer, Guest, Question, Verdict};
+use guest_session::GuestSession;
+use look::{Sight, event, stopped};
+
+/// The largest message that a guest may send unless another limit is set: 1 MiB. What a listing
+/// asks is answered by some hundred bytes for each vCPU.
+pub const DEFAULT_LIMIT: usize = 1 << 20;
+/// What the answers of all guests may take together.
+const MOST_BYTES: usize = 64 << 20;
 
 /// When nobody has said anything for this long, whoever is silent is looked at from outside; then
 /// again, ever less often. As long as answers come, looking would only delay them.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
-/// But no longer than this, because somebody may never stop talking.
+/// But no longer than this, because somebody may never stop asked.
 const LONGEST_LOOK: Duration = Duration::from_millis(250);
 
 /// Asks all guests the same questions. Their answers come in the order of the guests.
@@ -97,11 +105,14 @@ struct Fleet<'a> {
     untried: VecDeque<usize>,
     /// Stopped as it seems, or with a full queue of clients: tried again at the next look.
     held_back: Vec<usize>,
-    talks: Vec<Option<Talk<'a>>>,
+    sessions: Vec<Option<GuestSession<'a>>>,
     answers: Vec<Option<Answer>>,
     seen_stopped: Vec<bool>,
-    talking: usize,
+    asked: usize,
     missing: usize,
+    /// What is held of what all guests said.
+    held_bytes: usize,
+    most_bytes: usize,
 }
 
 impl<'a> Fleet<'a> {
@@ -111,6 +122,9 @@ impl<'a> Fleet<'a> {
         limit: usize,
         pids: Vec<Option<i32>>,
     ) -> Result<Self> {
+        for question in questions {
+            question.check()?;
+        }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| QmpError {
             path: "any guest".to_owned(),
             kind: ErrorKind::Usage {
@@ -127,11 +141,13 @@ impl<'a> Fleet<'a> {
             most: most_at_once(),
             untried: (0..guests.len()).collect(),
             held_back: Vec::new(),
-            talks: guests.iter().map(|_| None).collect(),
+            sessions: guests.iter().map(|_| None).collect(),
             answers: guests.iter().map(|_| None).collect(),
             seen_stopped: vec![false; guests.len()],
-            talking: 0,
+            asked: 0,
             missing: guests.len(),
+            held_bytes: 0,
+            most_bytes: MOST_BYTES.max(limit),
         })
     }
 
@@ -191,7 +207,7 @@ impl<'a> Fleet<'a> {
 
     /// Starts with as many guests as there are descriptors for.
     fn start_some(&mut self) {
-        while self.talking < self.most
+        while self.asked < self.most
             && let Some(index) = self.untried.pop_front()
         {
             if !self.start(index) {
@@ -218,8 +234,8 @@ impl<'a> Fleet<'a> {
                 return true;
             }
         }
-        match Talk::start(&guest.path, self.limit, self.questions, self.early) {
-            Ok(Some(talk)) => self.listen_to(index, talk),
+        match GuestSession::start(&guest.path, self.limit, self.questions, self.early) {
+            Ok(Some(session)) => self.listen_to(index, session),
             Ok(None) => self.held_back.push(index),
             Err(Errno::EMFILE | Errno::ENFILE) => return false,
             Err(errno) => {
@@ -234,37 +250,47 @@ impl<'a> Fleet<'a> {
         true
     }
 
-    fn listen_to(&mut self, index: usize, talk: Talk<'a>) {
+    fn listen_to(&mut self, index: usize, session: GuestSession<'a>) {
         let event = event(index, false);
-        if let Err(errno) = self.epoll.add(&talk, event) {
+        if let Err(errno) = self.epoll.add(&session, event) {
             let why = errno::text(errno);
             self.fail(index, Verdict::Broken, ErrorKind::Connect { why });
-        } else if let Some(place) = self.talks.get_mut(index) {
-            *place = Some(talk);
-            self.talking += 1;
+        } else if let Some(place) = self.sessions.get_mut(index) {
+            *place = Some(session);
+            self.asked += 1;
         }
     }
 
     /// Goes on with a guest as far as that needs no waiting.
     fn step(&mut self, index: usize) {
-        let Some(talk) = self.talks.get_mut(index).and_then(Option::as_mut) else {
+        let Some(session) = self.sessions.get_mut(index).and_then(Option::as_mut) else {
             return;
         };
-        let was_writing = talk.is_writing();
-        match talk.step() {
+        let was_writing = session.is_writing();
+        let held_before = session.held_bytes();
+        let stepped = session.step();
+        self.held_bytes = (self.held_bytes + session.held_bytes()).saturating_sub(held_before);
+        if self.held_bytes > self.most_bytes {
+            let why = format!(
+                "the answers of all guests together have more than {} bytes",
+                self.most_bytes
+            );
+            return self.fail(index, Verdict::Broken, ErrorKind::Protocol { why });
+        }
+        match stepped {
             Ok(true) => self.finish(index, Verdict::Answered, None),
             Err(kind) => {
-                let verdict = match talk.pid().map(peer::process_state) {
+                let verdict = match session.pid().map(peer::process_state) {
                     Some(PeerState::Gone(_) | PeerState::Zombie(_)) => Verdict::Gone,
                     _ => Verdict::Broken,
                 };
                 self.fail(index, verdict, kind);
             }
-            Ok(false) if talk.is_writing() == was_writing => {}
+            Ok(false) if session.is_writing() == was_writing => {}
             Ok(false) => {
-                let mut event = event(index, talk.is_writing());
-                if let Err(errno) = self.epoll.modify(&*talk, &mut event) {
-                    let kind = talk.lost(errno::text(errno));
+                let mut event = event(index, session.is_writing());
+                if let Err(errno) = self.epoll.modify(&*session, &mut event) {
+                    let kind = session.lost(errno::text(errno));
                     self.fail(index, Verdict::Broken, kind);
                 }
             }
@@ -278,14 +304,14 @@ impl<'a> Fleet<'a> {
                 self.untried.push_back(index);
             }
         }
-        for index in 0..self.talks.len() {
-            let talk = self.talks.get(index).and_then(Option::as_ref);
-            let pid = talk.and_then(Talk::pid);
+        for index in 0..self.sessions.len() {
+            let session = self.sessions.get(index).and_then(Option::as_ref);
+            let pid = session.and_then(GuestSession::pid);
             if let Sight::StillStopped(pid) = self.sight(index, pid) {
                 // What it said before it was stopped counts.
                 self.step(index);
-                if let Some(Some(talk)) = self.talks.get(index) {
-                    let kind = talk.lost(stopped(pid));
+                if let Some(Some(session)) = self.sessions.get(index) {
+                    let kind = session.lost(stopped(pid));
                     self.fail(index, Verdict::Stopped, kind);
                 }
             }
@@ -309,12 +335,12 @@ impl<'a> Fleet<'a> {
     fn give_up(mut self, wait: &Wait<'_>) -> Vec<Answer> {
         let sockets = OnceCell::new();
         for (index, guest) in self.guests.iter().enumerate() {
-            let talk = match (self.talks.get(index), self.answers.get(index)) {
-                (Some(talk), Some(None)) => talk.as_ref(),
+            let session = match (self.sessions.get(index), self.answers.get(index)) {
+                (Some(session), Some(None)) => session.as_ref(),
                 _ => continue,
             };
-            let pid = talk.map_or(self.pid(index), Talk::pid);
-            let greeted = talk.is_some_and(Talk::has_greeted);
+            let pid = session.map_or(self.pid(index), GuestSession::pid);
+            let greeted = session.is_some_and(GuestSession::has_greeted);
             let look = || sockets.get_or_init(Sockets::look);
             let peer = peer::state_among(look, &guest.path, pid, greeted);
             let verdict = match peer {
@@ -324,7 +350,7 @@ impl<'a> Fleet<'a> {
                 PeerState::Silent(_) | PeerState::Unknown => Verdict::Silent,
             };
             let kind = ErrorKind::TimedOut {
-                doing: talk.map_or_else(|| "connecting".to_owned(), Talk::doing),
+                doing: session.map_or_else(|| "connecting".to_owned(), GuestSession::doing),
                 limit: wait.deadline.limit(),
                 peer,
             };
@@ -340,18 +366,19 @@ impl<'a> Fleet<'a> {
     }
 
     fn finish(&mut self, index: usize, verdict: Verdict, error: Option<QmpError>) {
-        let talk = self.talks.get_mut(index).and_then(Option::take);
+        let session = self.sessions.get_mut(index).and_then(Option::take);
         let mut answer = Answer {
             verdict,
-            pid: talk.as_ref().and_then(Talk::pid),
+            pid: session.as_ref().and_then(GuestSession::pid),
             replies: Vec::new(),
             error,
         };
-        if let Some(talk) = talk {
+        if let Some(session) = session {
             // Closing would not do: in a child that another thread forked it stays open.
-            let _ = self.epoll.delete(&talk);
-            self.talking -= 1;
-            answer.replies = talk.into_replies();
+            let _ = self.epoll.delete(&session);
+            self.held_bytes = self.held_bytes.saturating_sub(session.unread_bytes());
+            self.asked -= 1;
+            answer.replies = session.into_replies();
         }
         if let Some(place) = self.answers.get_mut(index)
             && place.replace(answer).is_none()
@@ -359,21 +386,4 @@ impl<'a> Fleet<'a> {
             self.missing -= 1;
         }
     }
-}
-
-/// What /proc shows of a process.
-enum Sight {
-    Runs,
-    Stopped,
-    StillStopped(i32),
-}
-
-fn event(index: usize, writing: bool) -> EpollEvent {
-    let mut flags = EpollFlags::EPOLLIN;
-    flags.set(EpollFlags::EPOLLOUT, writing);
-    EpollEvent::new(flags, u64::try_from(index).unwrap_or(u64::MAX))
-}
-
-fn stopped(pid: i32) -> String {
-    PeerState::Stopped(pid).to_string()
 }

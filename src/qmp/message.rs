@@ -3,16 +3,21 @@
 //! A message keeps its text; `return` and `data` stay text until somebody wants them, so that
 //! large ones are parsed once, straight into what the caller uses.
 
-mod reply;
-
 use std::fmt;
 use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Lists and objects may lie this deep in each other; what parses them further is recursive.
+/// Lists and objects of a value may lie this deep in each other: who reads it recurses.
 pub const MAX_DEPTH: usize = 100;
+
+/// How many values a message of at most `limit` bytes may hold: each becomes an object of some 64
+/// bytes. QEMU's own have one for ten bytes or more.
+#[must_use]
+pub fn max_values(limit: usize) -> usize {
+    (limit / 16).max(1 << 16)
+}
 
 /// A line is no QMP message. The text never repeats the line: it may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +123,9 @@ struct Envelope<'a> {
 }
 
 /// A `null` that was sent is a value all the same.
-fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub(super) fn present<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
 }
 
@@ -171,31 +178,14 @@ impl Message {
     /// Takes one line apart.
     ///
     /// # Errors
-    /// [`BadMessage`] if it is no JSON object, too deep, or contradicts the protocol.
+    /// [`BadMessage`] if it is no JSON object, or contradicts the protocol.
     pub fn parse(text: String) -> Result<Self, BadMessage> {
-        check_depth(&text)?;
         if !text.starts_with('{') {
             return Err(BadMessage("a message that is no JSON object".to_owned()));
         }
         let envelope: Envelope<'_> =
             serde_json::from_str(&text).map_err(|error| explain(&error, "a message"))?;
         let kind = classify(&envelope, &text)?;
-        Ok(Self { text, kind })
-    }
-
-    /// The same, but a reply's value is left for whoever reads it to check. Its id must be no list
-    /// and no object.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn skim(text: String) -> Result<Self, BadMessage> {
-        let Some((value, id)) = reply::split(&text) else {
-            return Self::parse(text);
-        };
-        let kind = Kind::Reply {
-            id: id.map(str::to_owned),
-            body: Body::Return(value),
-        };
         Ok(Self { text, kind })
     }
 
@@ -298,7 +288,7 @@ fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue, what: &str) -> Result<T, BadM
 }
 
 /// Where a value, borrowed from `text`, lies in it.
-fn place(raw: &RawValue, text: &str) -> Range<usize> {
+pub(super) fn place(raw: &RawValue, text: &str) -> Range<usize> {
     let start = (raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
     start..start + raw.get().len()
 }
@@ -311,36 +301,4 @@ pub(super) fn explain(error: &serde_json::Error, what: &str) -> BadMessage {
         serde_json::error::Category::Syntax | serde_json::error::Category::Io => "is not JSON",
     };
     BadMessage(format!("{what} that {why} (column {})", error.column()))
-}
-
-pub(super) fn check_depth(text: &str) -> Result<(), BadMessage> {
-    let mut depth = 0_usize;
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => skip_string(&mut bytes),
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(BadMessage(format!(
-                        "a message with more than {MAX_DEPTH} lists and objects in each other"
-                    )));
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Goes on behind the quotation mark that ends a string.
-fn skip_string(bytes: &mut std::str::Bytes<'_>) {
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => return,
-            b'\\' => drop(bytes.next()),
-            _ => {}
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! The QEMU Machine Protocol: a client that always ends in time and says what it knows.
 //!
 //! From below: [`codec`] cuts bytes into lines, [`message`] takes them apart, [`command`] writes
-//! those that go out, [`session`] knows whose reply it is, [`transport`] owns the socket,
+//! those that go out as far as [`outgoing`] lets them, [`session`] knows whose reply it is, [`transport`] owns the socket,
 //! [`client`] joins the two, and [`connection`] lets threads take turns. [`fleet`] asks many
 //! monitors at once.
 
@@ -13,14 +13,12 @@ pub mod deadline;
 pub mod error;
 mod failure;
 pub mod fleet;
+pub mod foreign_text;
 pub mod message;
-mod negotiation;
-mod owners;
+pub mod outgoing;
 pub mod peer;
 mod secrets;
 pub mod session;
-mod shelf;
-mod ticket;
 pub mod transport;
 
 pub use connection::{Call, Connection, Info};

@@ -24,6 +24,8 @@ pub struct Wait<'a> {
     interrupt: &'a dyn Interrupt,
     closed: Option<&'a AtomicBool>,
     looked: Cell<Instant>,
+    /// The process that makes the call.
+    pid: u32,
 }
 
 /// Why a wait ended without what was waited for.
@@ -35,6 +37,8 @@ pub enum Ended {
     Interrupted,
     /// The connection was closed by another thread.
     Closed,
+    /// A signal handler forked, and this is the child of the process that made the call.
+    OtherProcess(u32),
     /// The system call failed.
     Failed(Errno),
 }
@@ -57,6 +61,7 @@ impl<'a> Wait<'a> {
             interrupt,
             closed: None,
             looked: Cell::new(deadline.start()),
+            pid: std::process::id(),
         }
     }
 
@@ -68,6 +73,7 @@ impl<'a> Wait<'a> {
             interrupt: self.interrupt,
             closed: Some(closed),
             looked: Cell::new(self.looked.get()),
+            pid: self.pid,
         }
     }
 
@@ -80,6 +86,10 @@ impl<'a> Wait<'a> {
         let now = Instant::now();
         self.looked.set(now);
         self.interrupt.check().map_err(|_| Ended::Interrupted)?;
+        // A signal handler may fork: the child must not read the parent's reply.
+        if std::process::id() != self.pid {
+            return Err(Ended::OtherProcess(self.pid));
+        }
         if self
             .closed
             .is_some_and(|closed| closed.load(Ordering::Acquire))

@@ -91,7 +91,7 @@ def test_no_arguments_are_left_out(connected, arguments):
         peer.answer(command, sorted(command))
         linger(peer)
 
-    assert connected(behave).Execute("query-status", arguments) == ["execute"]
+    assert connected(behave).Execute("query-status", arguments) == ["execute", "id"]
 
 
 def test_arguments_and_results_keep_their_values(connected):

@@ -34,10 +34,17 @@ def refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN and Infinity are Python's own
 
 
+def finite(number: str) -> float:
+    value = float(number)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(number)  # no JSON that we write could say it again
+    return value
+
+
 def expected(text: str) -> Any:
     """What Python reads; None for what is no message."""
     try:
-        value = json.loads(text, parse_constant=refuse)
+        value = json.loads(text, parse_constant=refuse, parse_float=finite)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -145,6 +152,20 @@ def test_what_was_read_is_not_what_is_read_next() -> None:
 def test_a_long_text_with_few_values() -> None:
     text = json.dumps({"return": [{"name": f"n{i % 300}", "type": "int"} for i in range(5000)]})
     assert decode(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" * 4301, "-" + "1" * 4301, "1" * 100_000])
+def test_numbers_beyond_all_bounds(number: str) -> None:
+    with pytest.raises(errors.QmpProtocolError):
+        decode(f'{{"a": {number}}}')
+    check(f'{{"a": {number[:300]}}}')
+
+
+@pytest.mark.parametrize("item", ["{},", "0,", "[],", '"",', "1e400,"])
+def test_values_are_bounded_in_count(item: str) -> None:
+    """Fault: 63 MiB of ``{},`` were 1.8 GiB of objects."""
+    with pytest.raises(errors.QmpProtocolError):
+        decode('{"a": [' + item * 2_000_000 + "0]}")
 
 
 def test_depth() -> None:

@@ -75,7 +75,8 @@ def test_time_grows_with_the_size_of_a_reply(connected):
         while True:
             command = peer.command()
             body = bodies[command["arguments"]["mebibytes"]]
-            peer.send_bytes(b'{"return": [%s]}\r\n' % body)
+            peer.send_bytes(b'{"return": [%s], "id": ' % body)
+            peer.send_bytes(b"%s}\r\n" % json.dumps(command["id"]).encode())
 
     connection = connected(behave)
 
@@ -135,8 +136,9 @@ def test_what_is_no_message_is_a_protocol_error(connected, line):
     """Fault: ProgrammerError, AttributeError or RecursionError."""
 
     def behave(peer):
-        peer.command()
-        peer.send_bytes(line + b"\r\n")
+        command = peer.command()
+        identified = b'%s, "id": %s}' % (line[:-1], json.dumps(command["id"]).encode())
+        peer.send_bytes((identified if line.startswith(b'{"return') else line) + b"\r\n")
         linger(peer)
 
     connection = connected(behave)

@@ -184,8 +184,9 @@ fn a_message_above_the_limit_is_refused_before_it_is_all_there() {
 fn a_refused_negotiation_is_told_by_the_first_command() {
     let monitor = Monitor::run(|peer| {
         peer.say(GREETING);
-        peer.hear();
-        peer.say("{\"error\": {\"class\": \"GenericError\", \"desc\": \"not today\"}}\r\n");
+        let error = r#"{"class": "GenericError", "desc": "not today"}"#;
+        let id = peer.hear().unwrap()["id"].clone();
+        peer.say(&format!("{{\"error\": {error}, \"id\": {id}}}\r\n"));
         let id = peer.hear().unwrap()["id"].clone();
         let error = r#"{"class": "CommandNotFound", "desc": "Expecting capabilities"}"#;
         peer.say(&format!("{{\"error\": {error}, \"id\": {id}}}\r\n"));
@@ -390,4 +391,54 @@ fn one_late_reply_may_come_before_the_greeting() {
     let connection = monitor.connection();
     let error = connection.connect(false, &within(SHORT)).unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Handshake { .. }), "{error}");
+}
+
+/// QEMU says several errors without an id about a command that it cannot parse.
+#[test]
+fn an_error_without_an_id_ends_the_connection_and_is_named() {
+    let (_monitor, connection) = connected(|peer| {
+        peer.answer("1");
+        peer.hear();
+        peer.say("{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON\\ntoo large\"}}\r\n");
+        peer.stay();
+    });
+    assert!(execute(&connection, "stop", AMPLE).is_ok());
+    let error = execute(&connection, "stop", AMPLE).unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Protocol { .. }), "{error}");
+    assert!(
+        error.to_string().contains(r#""JSON\ntoo large""#),
+        "{error}"
+    );
+    assert!(!connection.is_connected());
+}
+
+#[test]
+fn nothing_that_came_keeps_the_connection() {
+    let (_monitor, connection) = connected(|peer| {
+        peer.say("{\"event\": \"HALF");
+        peer.answer("1");
+        peer.stay();
+    });
+    let error = kind(connection.receive(&within(SHORT)));
+    assert!(matches!(error, ErrorKind::NothingCame { .. }), "{error:?}");
+    connection.close();
+}
+
+/// A refusal's words are data: they forge no line of a log.
+#[test]
+fn what_qemu_says_is_escaped_and_cut() {
+    let (_monitor, connection) = connected(|peer| {
+        let id = peer.hear().unwrap()["id"].clone();
+        let long = "x".repeat(1 << 20);
+        peer.say(&format!(
+            "{{\"error\": {{\"class\": \"C\\u001b\", \"desc\": \"a\\nroot: b{long}\"}}, \"id\": {id}}}\r\n"
+        ));
+        peer.stay();
+    });
+    let error = execute(&connection, "stop", AMPLE).unwrap_err().to_string();
+    assert!(
+        error.contains(r"a\nroot: b") && !error.contains(['\n', '\u{1b}']),
+        "{error}"
+    );
+    assert!(error.len() < 2000, "{}", error.len());
 }

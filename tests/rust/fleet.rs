@@ -127,8 +127,9 @@ fn a_refusal_is_one_commands_matter_and_hides_secrets() {
     let monitor = Monitor::run(|peer| {
         peer.shake_hands();
         peer.answer("1");
-        peer.hear();
-        peer.say("{\"error\": {\"class\": \"GenericError\", \"desc\": \"hunter2 is weak\"}}\n");
+        let id = peer.hear().unwrap()["id"].clone();
+        let error = r#"{"class": "GenericError", "desc": "hunter2 is weak"}"#;
+        peer.say(&format!("{{\"error\": {error}, \"id\": {id}}}\n"));
         peer.answer("3");
         peer.stay();
     });
@@ -370,8 +371,9 @@ fn what_an_earlier_client_left_is_nobodys_answer() {
                         peer.say(left);
                     }
                     peer.answer("{}");
-                    peer.hear();
-                    peer.say("{\"return\": 1}\n");
+                    peer.say("{\"return\": \"left\"}\n");
+                    peer.say("{\"return\": \"left\", \"id\": \"Zk3x\"}\n");
+                    peer.answer("1");
                     peer.stay();
                 },
                 &["query-status"],
@@ -404,11 +406,10 @@ fn commands_and_replies_of_any_size_pass() {
     let monitor = Monitor::run(|peer| {
         peer.shake_hands();
         thread::sleep(Duration::from_millis(20));
-        let size = peer.hear().unwrap()["arguments"]["x"]
-            .as_str()
-            .unwrap()
-            .len();
-        peer.say(&format!("{{\"return\": \"{}\"}}\n", "y".repeat(size)));
+        let command = peer.hear().unwrap();
+        let size = command["arguments"]["x"].as_str().unwrap().len();
+        let (value, id) = ("y".repeat(size), &command["id"]);
+        peer.say(&format!("{{\"return\": \"{value}\", \"id\": {id}}}\n"));
         peer.stay();
     });
     let guest = Guest {
@@ -441,4 +442,69 @@ fn an_interrupt_ends_it() {
     });
     assert_eq!(error.kind, ErrorKind::Interrupted);
     assert!(start.elapsed() < Duration::from_millis(AMPLE) / 2);
+}
+
+/// As Ganeti's own stand-in for QEMU does.
+#[test]
+fn a_peer_that_never_repeats_ids_is_answered_in_order() {
+    let answer = ask_one(
+        |peer| {
+            peer.say(GREETING);
+            for value in ["{}", "1", "2"] {
+                peer.hear();
+                peer.say(&format!("{{\"return\": {value}}}\n"));
+            }
+            peer.hear();
+            peer.say("{\"error\": {\"class\": \"X\", \"desc\": \"no\"}}\n");
+            peer.stay();
+        },
+        &["query-a", "query-b", "query-c"],
+    );
+    assert_eq!(answer.verdict, Verdict::Answered);
+    assert_eq!(answer.replies[0].as_ref().unwrap().payload(), Some("1"));
+    assert_eq!(answer.replies[1].as_ref().unwrap().payload(), Some("2"));
+    assert!(answer.replies[2].is_err());
+}
+
+#[test]
+fn each_command_has_an_id_and_replies_may_come_in_any_order() {
+    let answer = ask_one(
+        |peer| {
+            peer.say(GREETING);
+            peer.answer("{}");
+            let ids: Vec<String> = (0..3)
+                .map(|_| peer.hear().unwrap()["id"].to_string())
+                .collect();
+            for (number, id) in ids.iter().enumerate().rev() {
+                peer.say(&format!(
+                    "{{\"id\": {id}, \"new\": 1, \"return\": {number}}}\n"
+                ));
+            }
+            peer.stay();
+        },
+        &["query-a", "query-b", "query-c"],
+    );
+    assert_eq!(answer.verdict, Verdict::Answered);
+    assert_eq!(values(&answer), ["0", "1", "2"]);
+}
+
+/// Fault: what a few guests said filled the memory of the whole listing.
+#[test]
+fn the_answers_of_all_guests_are_bounded_together() {
+    let monitors: Vec<Monitor> = (0..5)
+        .map(|_| {
+            Monitor::run(|peer| {
+                peer.shake_hands();
+                peer.answer(&format!("\"{}\"", "x".repeat(15 << 20)));
+                peer.stay();
+            })
+        })
+        .collect();
+    let guests = support::guests(&monitors);
+    let questions = questions(&["query-a"]);
+    let answers = query(&guests, &questions, DEFAULT_LIMIT, &within(AMPLE)).unwrap();
+    let broken = answers
+        .iter()
+        .filter(|answer| answer.verdict == Verdict::Broken);
+    assert_eq!(broken.count(), 1);
 }

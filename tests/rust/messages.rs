@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use ganeti_hv_kvm::qmp::message::{Body, Kind, MAX_DEPTH, Message};
+use ganeti_hv_kvm::qmp::message::{Body, Kind, Message};
 use proptest::prelude::*;
 
 fn recording(name: &str) -> Vec<Message> {
@@ -116,11 +116,6 @@ fn a_null_that_was_returned_is_a_reply() {
 /// Fault: bad JSON, a list, deep nesting gave other errors than the declared ones.
 #[test]
 fn what_is_no_message_is_refused_and_never_repeated() {
-    let deep = format!(
-        "{{\"return\": {}{}}}",
-        "[".repeat(MAX_DEPTH),
-        "]".repeat(MAX_DEPTH)
-    );
     let very_deep = format!("{{\"return\": {}", "[".repeat(1_000_000));
     for text in [
         "[]",
@@ -138,111 +133,21 @@ fn what_is_no_message_is_refused_and_never_repeated() {
         r#"{"QMP": {}}"#,
         r#"{"QMP": {"version": {"qemu": {"major": "hunter2"}}}}"#,
         r#"{"return": {}, "return": {}}"#,
-        &deep,
         &very_deep,
     ] {
         let error = Message::parse(text.to_owned()).unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
-    let just_right = format!(
+    // How deep a value is, is for whoever reads it.
+    let deep = format!(
         "{{\"return\": {}{}}}",
-        "[".repeat(MAX_DEPTH - 1),
-        "]".repeat(MAX_DEPTH - 1)
+        "[".repeat(100_000),
+        "]".repeat(100_000)
     );
-    assert!(Message::parse(just_right).is_ok());
-    let in_a_string = format!("{{\"return\": \"\\\"{}\"}}", "[".repeat(1000));
-    assert!(Message::parse(in_a_string).is_ok());
-}
-
-/// A JSON value as Python's and QEMU's writers space it.
-fn spaced(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(spaced).collect();
-            format!("[{}]", items.join(", "))
-        }
-        serde_json::Value::Object(fields) => {
-            let field = |(key, value): (&String, &serde_json::Value)| {
-                format!(
-                    "{}: {}",
-                    serde_json::Value::from(key.as_str()),
-                    spaced(value)
-                )
-            };
-            let fields: Vec<String> = fields.iter().map(field).collect();
-            format!("{{{}}}", fields.join(", "))
-        }
-        scalar => scalar.to_string(),
-    }
-}
-
-fn text() -> impl Strategy<Value = String> + Clone {
-    prop_oneof![
-        Just("id".to_owned()),
-        Just("return".to_owned()),
-        Just(", \"id\": 1".to_owned()),
-        Just("\\".to_owned()),
-        Just("}]".to_owned()),
-        ".{0,5}",
-    ]
-}
-
-fn scalar() -> impl Strategy<Value = serde_json::Value> {
-    prop_oneof![
-        Just(serde_json::Value::Null),
-        any::<i64>().prop_map(Into::into),
-        text().prop_map(Into::into),
-    ]
-}
-
-fn value() -> impl Strategy<Value = serde_json::Value> {
-    scalar().prop_recursive(4, 30, 5, |inner| {
-        let fields = proptest::collection::vec((text(), inner.clone()), 0..4);
-        prop_oneof![
-            proptest::collection::vec(inner, 0..4).prop_map(serde_json::Value::Array),
-            fields.prop_map(|fields| serde_json::Value::Object(fields.into_iter().collect())),
-        ]
-    })
+    assert!(Message::parse(deep).is_ok());
 }
 
 proptest! {
-    /// A reply is not looked at inside; what is found of it must be the same.
-    #[test]
-    fn a_reply_is_found_from_its_ends(value in value(), id in proptest::option::of(scalar())) {
-        for value in [spaced(&value), format!("{{\"a\": 1, \"id\": {}}}", spaced(&value))] {
-            let text = match &id {
-                Some(id) => format!("{{\"return\": {value}, \"id\": {}}}", spaced(id)),
-                None => format!("{{\"return\": {value}}}"),
-            };
-            prop_assert_eq!(Message::skim(text.clone()), Message::parse(text.clone()));
-            let twisted = text.replacen("{\"return\": ", "{\"return\":", 1);
-            prop_assert_eq!(Message::skim(twisted.clone()), Message::parse(twisted));
-        }
-    }
-
-    /// Of what is no JSON it may take a part for the value, but then that is no JSON either.
-    #[test]
-    fn a_reply_that_is_no_json_has_no_value(
-        parts in proptest::collection::vec(
-            prop_oneof![
-                Just("{"), Just("}"), Just("["), Just("]"), Just(":"), Just(", "), Just("\""),
-                Just(", \"id\": "), Just("\"id\""), Just("1"), Just("null"), Just("\\"),
-                Just(", \"return\": "),
-            ],
-            0..12,
-        ),
-    ) {
-        let text = format!("{{\"return\": [{}}}", parts.concat());
-        let is_json = |text: &str| serde_json::from_str::<serde_json::Value>(text).is_ok();
-        if let (Ok(skimmed), Err(_)) = (Message::skim(text.clone()), Message::parse(text)) {
-            let Kind::Reply { id, .. } = &skimmed.kind else {
-                panic!("no reply");
-            };
-            let all = skimmed.payload().is_some_and(is_json) && id.as_deref().is_none_or(is_json);
-            prop_assert!(!all, "{:?}", skimmed.text());
-        }
-    }
-
     #[test]
     fn no_text_makes_it_panic(text in ".{0,200}") {
         let _ = Message::parse(text);

@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 _MIB = 1 << 20
+#: Longer replies are cut in the log.
+_MOST_LOGGED = 2000
 
 #: Arguments that never reach a log; HMP's "change vnc password" carries one in its command line.
 _SECRET_ARGUMENTS = frozenset({"password", "data", "command-line"})
@@ -84,7 +86,11 @@ class QmpConnection(DeviceCommands, MigrationCommands, _native.QmpConnection):
         self, command: str, arguments: Mapping[str, Any] | None, result: object
     ) -> None:
         if command not in _UNLOGGED:
-            logging.debug("QMP %s %s: %s", command, _loggable(arguments), result)
+            # repr: what QEMU said must not end the line
+            told = repr(result)
+            if len(told) > _MOST_LOGGED:
+                told = f"{told[:_MOST_LOGGED]}... ({len(told)} characters)"
+            logging.debug("QMP %s %s: %s", command, _loggable(arguments), told)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:

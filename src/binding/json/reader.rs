@@ -1,14 +1,13 @@
 //! JSON text to Python objects, with nothing in between.
-//!
-//! `serde_json` reads JSON as fast, but hands each string to its visitor bare: to know it again it
-//! would have to be looked at once more. This reader meets it as words that tell it from others.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyList, PyString};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::keys::{Id, Keys, LONG, Place};
-use super::scan;
-use super::values::Values;
 use crate::qmp::message::MAX_DEPTH;
 
 /// Why a text was not read.
@@ -18,306 +17,317 @@ pub(super) enum Stop {
     NotMine,
     /// Lists and objects lie too deep in each other.
     TooDeep,
+    /// There are too many values.
+    TooMany,
     /// An object could not be made.
     Python(Box<PyErr>),
 }
 
-/// Reads a whole text.
-pub(super) fn read<'py>(py: Python<'py>, text: &str) -> Result<Bound<'py, PyAny>, Stop> {
-    Keys::lend(|known| {
-        let mut reader = Reader {
-            py,
-            rest: text.as_bytes(),
-            depth: 0,
-            known,
-            values: Values::new(text.len()),
-            items: Vec::with_capacity(ROOM),
-            keys: Vec::with_capacity(ROOM),
-            long_keys: Vec::new(),
-            stop: Stop::NotMine,
-        };
-        let value = reader.value(0);
-        match (value, reader.peek()) {
-            (Some(value), None) => Ok(value),
-            _ => Err(reader.stop),
+/// How many values may be made, of one text or of several.
+pub(crate) struct Bounds {
+    most: usize,
+    left: Cell<usize>,
+}
+
+impl Bounds {
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            left: Cell::new(most),
         }
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.left.get()
+    }
+}
+
+/// Reads a whole text.
+pub(super) fn read<'py>(
+    py: Python<'py>,
+    text: &str,
+    bounds: &Bounds,
+) -> Result<Bound<'py, PyAny>, Stop> {
+    let reading = Reading {
+        py,
+        names: known_names(py),
+        bounds,
+        stop: RefCell::new(Stop::NotMine),
+    };
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = Value {
+        reading: &reading,
+        depth: 0,
+    };
+    match value.deserialize(&mut json) {
+        Ok(value) if json.end().is_ok() => Ok(value),
+        _ => Err(reading.stop.into_inner()),
+    }
+}
+
+struct Reading<'py, 'a> {
+    py: Python<'py>,
+    names: &'a Names,
+    bounds: &'a Bounds,
+    /// Says why, when the deserializer gave an error.
+    stop: RefCell<Stop>,
+}
+
+impl Reading<'_, '_> {
+    #[cold]
+    fn stop<E: Error>(&self, why: Stop) -> E {
+        self.stop.replace(why);
+        E::custom("")
+    }
+
+    #[inline]
+    fn made<T, E: Error>(&self, made: PyResult<T>) -> Result<T, E> {
+        made.map_err(|error| self.stop(Stop::Python(Box::new(error))))
+    }
+}
+
+/// Makes one value, whatever it is.
+#[derive(Clone, Copy)]
+struct Value<'py, 'a> {
+    reading: &'a Reading<'py, 'a>,
+    depth: usize,
+}
+
+impl Value<'_, '_> {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        if self.depth >= MAX_DEPTH {
+            return Err(self.reading.stop(Stop::TooDeep));
+        }
+        Ok(Self {
+            depth: self.depth + 1,
+            ..self
+        })
+    }
+}
+
+impl<'de, 'py> DeserializeSeed<'de> for Value<'py, '_> {
+    type Value = Bound<'py, PyAny>;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        let left = &self.reading.bounds.left;
+        match left.get().checked_sub(1) {
+            Some(fewer) => left.set(fewer),
+            None => return Err(self.reading.stop(Stop::TooMany)),
+        }
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de, 'py> Visitor<'de> for Value<'py, '_> {
+    type Value = Bound<'py, PyAny>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(self.reading.py.None().into_bound(self.reading.py))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(PyBool::new(self.reading.py, value).to_owned().into_any())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+        let Ok(value) = value.into_pyobject(self.reading.py);
+        Ok(value.into_any())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+        let Ok(value) = value.into_pyobject(self.reading.py);
+        Ok(value.into_any())
+    }
+
+    /// Zero may have been `-0`, and what is beyond 64 bits an integer: Python's reader knows.
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
+        if value == 0.0 || value.abs() >= 9.2e18 {
+            return Err(self.reading.stop(Stop::NotMine));
+        }
+        Ok(PyFloat::new(self.reading.py, value).into_any())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(PyString::new(self.reading.py, value).into_any())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+        let inner = self.deeper()?;
+        let list = PyList::empty(self.reading.py);
+        while let Some(item) = from.next_element_seed(inner)? {
+            self.reading.made(list.append(item))?;
+        }
+        Ok(list.into_any())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+        let inner = self.deeper()?;
+        let dict = PyDict::new(self.reading.py);
+        while let Some(name) = from.next_key_seed(Name(self.reading))? {
+            let value = from.next_value_seed(inner)?;
+            self.reading.made(dict.set_item(name, value))?;
+        }
+        Ok(dict.into_any())
+    }
+}
+
+/// Makes a member's name.
+struct Name<'py, 'a>(&'a Reading<'py, 'a>);
+
+impl<'de, 'py> DeserializeSeed<'de> for Name<'py, '_> {
+    type Value = Bound<'py, PyString>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl<'py> Visitor<'_> for Name<'py, '_> {
+    type Value = Bound<'py, PyString>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    #[inline]
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        let known = self.0.names.get(self.0.py, name);
+        Ok(known.unwrap_or_else(|| PyString::new(self.0.py, name)))
+    }
+}
+
+/// Names that QEMU's replies repeat: made once, with their hash, when the module is imported.
+pub(crate) struct Names(Vec<Option<(&'static str, Py<PyString>)>>);
+
+static NAMES: PyOnceLock<Names> = PyOnceLock::new();
+
+pub(crate) fn known_names(py: Python<'_>) -> &Names {
+    NAMES.get_or_init(py, || {
+        let mut slots: Vec<Option<(&'static str, Py<PyString>)>> = Vec::new();
+        slots.resize_with(SLOTS, || None);
+        for name in KNOWN {
+            if let Some(slot) = slots.get_mut(slot_of(name)) {
+                *slot = Some((name, PyString::intern(py, name).unbind()));
+            }
+        }
+        Names(slots)
     })
 }
 
-struct Reader<'a, 'py> {
-    py: Python<'py>,
-    rest: &'a [u8],
-    depth: usize,
-    known: &'a mut Keys,
-    values: Values,
-    /// The values in the lists and objects that are being read, the innermost's last.
-    items: Vec<Bound<'py, PyAny>>,
-    /// The keys of the objects that are being read.
-    keys: Vec<Id>,
-    /// Those among them that are too long to be known.
-    long_keys: Vec<Bound<'py, PyString>>,
-    /// Says why, when something gave None.
-    stop: Stop,
-}
-
-impl<'py> Reader<'_, 'py> {
-    /// The next byte that is no white space; it stays.
+impl Names {
     #[inline]
-    fn peek(&mut self) -> Option<u8> {
-        // as QEMU writes it: nothing, or one blank
-        match *self.rest {
-            [byte, ..] if byte > b' ' => Some(byte),
-            [b' ', byte, ..] if byte > b' ' => {
-                self.skip();
-                Some(byte)
-            }
-            _ => self.peek_far(),
-        }
-    }
-
-    #[cold]
-    fn peek_far(&mut self) -> Option<u8> {
-        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
-            self.rest = rest;
-        }
-        self.rest.first().copied()
-    }
-
-    /// Leaves a byte out.
-    #[inline]
-    fn skip(&mut self) {
-        self.rest = self.rest.get(1..).unwrap_or_default();
-    }
-
-    /// The next byte that is no white space.
-    #[inline]
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.skip();
-        Some(byte)
-    }
-
-    /// What was made, unless it could not be.
-    #[inline]
-    fn made<T>(&mut self, result: PyResult<T>) -> Option<T> {
-        match result {
-            Ok(made) => Some(made),
-            Err(error) => {
-                self.failed(error);
-                None
-            }
-        }
-    }
-
-    #[cold]
-    fn failed(&mut self, error: PyErr) {
-        self.stop = Stop::Python(Box::new(error));
-    }
-
-    #[inline]
-    fn value(&mut self, of: Id) -> Option<Bound<'py, PyAny>> {
-        match self.peek()? {
-            b'"' => self.string(),
-            b'{' => self.object(of),
-            b'[' => self.list(of),
-            b'-' | b'0'..=b'9' => self.number(),
-            b't' => self.word(b"true", |py| PyBool::new(py, true).to_owned().into_any()),
-            b'f' => self.word(b"false", |py| PyBool::new(py, false).to_owned().into_any()),
-            b'n' => self.word(b"null", |py| py.None().into_bound(py)),
+    fn get<'py>(&self, py: Python<'py>, name: &str) -> Option<Bound<'py, PyString>> {
+        match self.0.get(slot_of(name)) {
+            Some(Some((known, string))) if *known == name => Some(string.bind(py).clone()),
             _ => None,
         }
     }
-
-    #[inline]
-    fn word<T>(&mut self, word: &[u8], make: impl FnOnce(Python<'py>) -> T) -> Option<T> {
-        self.rest = self.rest.strip_prefix(word)?;
-        Some(make(self.py))
-    }
-
-    /// Goes into a list or an object.
-    #[inline]
-    fn enter(&mut self) -> Option<()> {
-        if self.depth == MAX_DEPTH {
-            self.stop = Stop::TooDeep;
-            return None;
-        }
-        self.depth += 1;
-        self.skip();
-        Some(())
-    }
-
-    fn object(&mut self, of: Id) -> Option<Bound<'py, PyAny>> {
-        self.enter()?;
-        let (first_key, first_item) = (self.keys.len(), self.items.len());
-        let first_long = self.long_keys.len();
-        if self.peek()? == b'}' {
-            self.skip();
-        } else {
-            let mut place = Place::FirstIn(of);
-            loop {
-                let key = self.key(place)?;
-                self.keys.push(key);
-                place = Place::Behind(key);
-                if self.next()? != b':' {
-                    return None;
-                }
-                let value = self.value(key)?;
-                self.items.push(value);
-                match self.next()? {
-                    b',' => {}
-                    b'}' => break,
-                    _ => return None,
-                }
-            }
-        }
-        self.depth -= 1;
-        let keys = self.keys.get(first_key..).unwrap_or_default();
-        let values = self.items.drain(first_item..);
-        let made = self.known.object(self.py, keys, &self.long_keys, values);
-        self.keys.truncate(first_key);
-        self.long_keys.truncate(first_long);
-        Some(self.made(made)?.into_any())
-    }
-
-    fn list(&mut self, of: Id) -> Option<Bound<'py, PyAny>> {
-        self.enter()?;
-        let first = self.items.len();
-        if self.peek()? == b']' {
-            self.skip();
-        } else {
-            loop {
-                let item = self.value(of)?;
-                self.items.push(item);
-                match self.next()? {
-                    b',' => {}
-                    b']' => break,
-                    _ => return None,
-                }
-            }
-        }
-        self.depth -= 1;
-        let made = PyList::new(self.py, self.items.drain(first..));
-        Some(self.made(made)?.into_any())
-    }
-
-    #[inline]
-    fn key(&mut self, place: Place) -> Option<Id> {
-        if self.peek()? != b'"' {
-            return None;
-        }
-        let bytes = self.rest.get(1..)?;
-        if let Some((id, length)) = self.known.guess(place, bytes) {
-            self.rest = bytes.get(length..)?;
-            return Some(id);
-        }
-        self.other_key(place)
-    }
-
-    #[inline(never)]
-    fn other_key(&mut self, place: Place) -> Option<Id> {
-        let bytes = self.rest.get(1..)?;
-        let found = self.known.find(self.py, place, bytes);
-        if let Some((id, length)) = self.made(found)? {
-            self.rest = bytes.get(length..)?;
-            return Some(id);
-        }
-        let key = self.long_string()?;
-        let id = LONG.checked_add(Id::try_from(self.long_keys.len()).ok()?)?;
-        self.long_keys.push(key);
-        Some(id)
-    }
-
-    /// The string whose quotation mark comes next.
-    #[inline]
-    fn string(&mut self) -> Option<Bound<'py, PyAny>> {
-        let bytes = self.rest.get(1..)?;
-        let Some((brief, length)) = scan::brief(bytes) else {
-            return Some(self.long_string()?.into_any());
-        };
-        let (text, rest) = bytes.split_at_checked(length)?;
-        self.rest = rest;
-        let made = self.values.get(self.py, brief, text.get(..length - 1)?);
-        Some(self.made(made)?.into_any())
-    }
-
-    /// A string of any length.
-    fn long_string(&mut self) -> Option<Bound<'py, PyString>> {
-        let bytes = self.rest.get(1..)?;
-        let length = scan::plain(bytes);
-        if bytes.get(length) != Some(&b'"') {
-            return self.escaped(length);
-        }
-        self.rest = bytes.get(length + 1..)?;
-        let made = PyString::from_bytes(self.py, bytes.get(..length)?);
-        self.made(made)
-    }
-
-    /// The same string, when after some plain bytes comes one that is not.
-    #[cold]
-    fn escaped(&mut self, plain_bytes: usize) -> Option<Bound<'py, PyString>> {
-        let bytes = self.rest.get(1..)?;
-        let mut length = plain_bytes;
-        loop {
-            match bytes.get(length)? {
-                b'"' => break,
-                b'\\' => length += 2,
-                _ => return None,
-            }
-            length += scan::plain(bytes.get(length..)?);
-        }
-        let quoted = self.rest.get(..length + 2)?;
-        self.rest = bytes.get(length + 1..)?;
-        let text: String = serde_json::from_slice(quoted).ok()?;
-        Some(PyString::new(self.py, &text))
-    }
-
-    #[inline]
-    fn number(&mut self) -> Option<Bound<'py, PyAny>> {
-        let (is_negative, digits) = match self.rest {
-            [b'-', digits @ ..] => (true, digits),
-            digits => (false, digits),
-        };
-        let (mut value, mut rest) = (0_i64, digits);
-        while let [digit @ b'0'..=b'9', behind @ ..] = rest {
-            // what comes of too many digits is not used
-            value = value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
-            rest = behind;
-        }
-        let count = digits.len() - rest.len();
-        if count == 0 || (count > 1 && digits.first() == Some(&b'0')) {
-            return None;
-        }
-        if count > SURE_DIGITS || matches!(rest.first(), Some(b'.' | b'e' | b'E')) {
-            return self.long_number();
-        }
-        self.rest = rest;
-        let Ok(value) = (if is_negative { -value } else { value }).into_pyobject(self.py);
-        Some(value.into_any())
-    }
-
-    #[cold]
-    fn long_number(&mut self) -> Option<Bound<'py, PyAny>> {
-        let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-        let length = self.rest.iter().take_while(is_part).count();
-        let (number, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        let text = std::str::from_utf8(number).ok()?;
-        if text.contains(['.', 'e', 'E']) {
-            let value: f64 = serde_json::from_str(text).ok()?;
-            return Some(PyFloat::new(self.py, value).into_any());
-        }
-        if let Ok(value) = text.parse::<i64>() {
-            let Ok(value) = value.into_pyobject(self.py);
-            return Some(value.into_any());
-        }
-        let value: u64 = text.parse().ok()?;
-        let Ok(value) = value.into_pyobject(self.py);
-        Some(value.into_any())
-    }
 }
 
-/// More than this is seldom open at a time.
-const ROOM: usize = 64;
+const SLOTS: usize = 1024;
 
-/// So many digits always fit.
-const SURE_DIGITS: usize = 18;
+#[inline]
+fn slot_of(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let byte = |place: usize| usize::from(bytes.get(place).copied().unwrap_or_default());
+    let ends = byte(0) ^ (byte(bytes.len().wrapping_sub(1)) << 3) ^ (byte(bytes.len() / 2) << 1);
+    (ends ^ (bytes.len() << 5)) % SLOTS
+}
+
+/// Where two of them want one slot, the later one has it.
+const KNOWN: [&str; 85] = [
+    "QMP",
+    "version",
+    "qemu",
+    "major",
+    "minor",
+    "micro",
+    "package",
+    "capabilities",
+    "error",
+    "class",
+    "desc",
+    "event",
+    "timestamp",
+    "seconds",
+    "microseconds",
+    "data",
+    "id",
+    "return",
+    "name",
+    "status",
+    "running",
+    "singlestep",
+    "actual",
+    "cpu-index",
+    "qom-path",
+    "thread-id",
+    "target",
+    "props",
+    "core-id",
+    "socket-id",
+    "node-id",
+    "die-id",
+    "cluster-id",
+    "device",
+    "path",
+    "type",
+    "default",
+    "default-value",
+    "description",
+    "inserted",
+    "drv",
+    "file",
+    "node-name",
+    "image",
+    "virtual-size",
+    "actual-size",
+    "filename",
+    "format",
+    "ro",
+    "encrypted",
+    "backing_file_depth",
+    "io-status",
+    "locked",
+    "removable",
+    "tray_open",
+    "qdev",
+    "bus",
+    "slot",
+    "function",
+    "devices",
+    "regions",
+    "address",
+    "size",
+    "bar",
+    "memory",
+    "io",
+    "vendor",
+    "irq",
+    "irq_pin",
+    "class_info",
+    "qdev_id",
+    "members",
+    "variants",
+    "meta-type",
+    "arg-type",
+    "ret-type",
+    "allow-oob",
+    "values",
+    "features",
+    "tag",
+    "case",
+    "element-type",
+    "ram",
+    "remaining",
+    "total",
+];

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::qmp::error::{QmpError, Result};
+use crate::qmp::error::{ErrorKind, QmpError, Result};
 use crate::qmp::message::Message;
+use crate::qmp::{command, outgoing};
 
 /// A guest to ask.
 #[derive(Debug, Clone)]
@@ -24,6 +25,15 @@ pub struct Question {
 }
 
 impl Question {
+    /// Refuses what QEMU's parser would refuse.
+    pub(super) fn check(&self) -> Result<()> {
+        let line = command::line(&self.command, self.arguments.as_deref(), None);
+        outgoing::check(&line).map_err(|bad| QmpError {
+            path: "any guest".to_owned(),
+            kind: ErrorKind::Usage { why: bad.0 },
+        })
+    }
+
     /// Whether it changes nothing, as QEMU's names tell.
     #[must_use]
     pub fn only_looks(&self) -> bool {
