@@ -19,6 +19,7 @@ from . import (
     affinity,
     assessment,
     console,
+    instance_files,
     inventory,
     launch,
     memory,
@@ -275,7 +276,11 @@ class KVMHypervisor(
 
     def ListInstances(self, hvparams: Any = None) -> list[str]:
         """Name the instances whose QEMU runs on this node."""
-        return [name for name in os.listdir(self._PIDS_DIR) if self._InstancePidAlive(name)[2]]
+        return [
+            name
+            for name in instance_files.names_in(self._PIDS_DIR)
+            if self._InstancePidAlive(name)[2]
+        ]
 
     def GetInstanceInfo(
         self, instance_name: str, hvparams: Any = None

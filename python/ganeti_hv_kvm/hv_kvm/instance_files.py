@@ -6,6 +6,7 @@ the original module is found by this one and the other way round.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -41,7 +42,7 @@ class InstanceFiles(NamedTuple):
 
     def _in(self, directory: str, suffix: str = "") -> str:
         entry = self.name + suffix
-        if "/" in entry or entry in ("", ".", ".."):
+        if "/" in entry or "\0" in entry or entry in ("", ".", ".."):
             raise errors.HypervisorError(f"{self.name!r} is not the name of an instance")
         return f"{directory}/{entry}"
 
@@ -113,6 +114,14 @@ class InstanceFiles(NamedTuple):
     def sockets(self) -> tuple[str, ...]:
         """All sockets that QEMU makes."""
         return (self.monitor, self.serial, self.qmp, self.kvmd, self.qga)
+
+
+def names_in(directory: str) -> list[str]:
+    """Name what lies in a directory; Python itself gives up where a signal comes in between."""
+    try:
+        return os.listdir(directory)
+    except InterruptedError:
+        return names_in(directory)
 
 
 def check_names(files: InstanceFiles) -> None:
@@ -205,5 +214,5 @@ def remove_all(files: InstanceFiles) -> None:
 
 
 def _remove_tree(path: str) -> None:
-    if os.path.lexists(path):
+    with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)

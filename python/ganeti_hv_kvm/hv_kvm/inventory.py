@@ -9,7 +9,7 @@ from typing import Any
 
 from ganeti.hypervisor import hv_base
 
-from . import fleet, instance_process, run_state, settings
+from . import fleet, instance_files, instance_process, run_state, settings
 from .instance_files import InstanceFiles
 from .instance_process import ProcessInfo
 
@@ -26,7 +26,7 @@ def names_with_runtime(conf_directory: str) -> list[str]:
     """Name the instances that have a runtime file; they may or may not run."""
     return sorted(
         entry.removesuffix(_RUNTIME_SUFFIX)
-        for entry in os.listdir(conf_directory)
+        for entry in instance_files.names_in(conf_directory)
         if entry.endswith(_RUNTIME_SUFFIX)
     )
 

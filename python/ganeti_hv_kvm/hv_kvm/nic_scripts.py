@@ -89,14 +89,23 @@ def undo_each(instance: Any, files: InstanceFiles, nics: Iterable[tuple[int, Any
     for seq, nic in nics:
         try:
             tap = utils.ReadFile(files.nic_file(seq))
-            utils.RemoveFile(files.nic_file(seq))
-        except OSError:
+        except FileNotFoundError:
             continue  # it was undone already
+        except OSError as err:
+            logging.warning("NIC %d of %s is not undone: %s", seq, instance.name, err)
+            continue
+        try:
+            utils.RemoveFile(files.nic_file(seq))
+        except OSError as err:
+            logging.warning("NIC %d of %s may be undone twice: %s", seq, instance.name, err)
         undo(instance, seq, nic, tap)
 
 
 def _tags(files: InstanceFiles) -> set[str]:
     try:
         return set(utils.ReadFile(os.path.join(files.nic_dir, _TAGS)).splitlines())
-    except OSError:
+    except FileNotFoundError:
+        return set()
+    except OSError as err:
+        logging.warning("The scripts are not told the tags of %s: %s", files.name, err)
         return set()

@@ -9,7 +9,7 @@ import socket
 
 from ganeti import constants, errors, utils
 
-from ganeti_hv_kvm.hv_kvm import command_line, nics
+from ganeti_hv_kvm.hv_kvm import command_line, instance_files, nics
 from ganeti_hv_kvm.hv_kvm.instance_files import InstanceFiles
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.monitor_devices import tap_fd_names
@@ -80,18 +80,15 @@ def _deconfigure(guest: Guest, plug: Plug, tap: str) -> None:
 
 def _is_in_use(tap: str) -> bool:
     """Tell whether the TAP device is there: it is for as long as QEMU holds it open."""
-    try:
-        socket.if_nametoindex(tap)
-    except OSError:
-        return False
-    return True
+    # if_nametoindex() gives one and the same error for "there is none" and "cannot tell"
+    return any(name == tap for _, name in socket.if_nameindex())
 
 
 def read_tap(files: InstanceFiles, seq: int) -> str | None:
     """The name of the TAP device of the NIC with this number; None if it is not recorded."""
     try:
         return str(utils.ReadFile(files.nic_file(seq))).strip() or None
-    except OSError:
+    except FileNotFoundError:
         return None
 
 
@@ -114,7 +111,7 @@ def forget_tap(files: InstanceFiles, seq: int) -> None:
 
 def _numbers(files: InstanceFiles, start: int = 0) -> list[int]:
     try:
-        names = os.listdir(files.nic_dir)
+        names = instance_files.names_in(files.nic_dir)
     except FileNotFoundError:
         return []
     numbers = (int(name) for name in names if re.fullmatch(_NUMBER, name))

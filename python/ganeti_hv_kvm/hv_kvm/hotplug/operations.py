@@ -139,8 +139,15 @@ def remove(guest: Guest, dev_type: str, device: Any, seq: int) -> dict[str, Any]
         _check_removable(guest, runtime, plug)
         _reconcile(guest, runtime, except_for=plug.devid)
         _release(guest, plug.devid)
-        finish(guest, runtime, plug)
-        guest.save(runtime)
+        try:
+            finish(guest, runtime, plug)
+            guest.save(runtime)
+        except (errors.HypervisorError, OSError) as err:
+            raise errors.HotplugError(
+                f"the guest has let go of {plug.devid}, but what belongs to it may be left in"
+                f" QEMU, in {guest.files.runtime} and in {guest.files.nic_dir}; remove it once"
+                f" more: {err}"
+            ) from err
         hvinfo: dict[str, Any] = plug.device.hvinfo
         return hvinfo
 
