@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,56 +133,6 @@ def test_a_missing_directory_is_made_again(bench: Bench, gone: str) -> None:
     bench.start()
     bench.stop()
     bench.clean_up()
-
-
-def _odd_things(folder: Path, suffix: str) -> None:
-    (folder / f"directory{suffix}").mkdir()
-    os.mkfifo(folder / f"fifo{suffix}")
-    (folder / f"dangling{suffix}").symlink_to("/nowhere/at all")
-    (folder / f"loop{suffix}").symlink_to(f"loop{suffix}")
-    (folder / f"new\nline{suffix}").write_text("1")
-    with socket.socket(socket.AF_UNIX) as made, contextlib.suppress(OSError):
-        made.bind(str(folder / f"s{suffix}"))
-    (folder / f"{'x' * (255 - len(suffix))}{suffix}").write_text("12")
-    with open(os.fsencode(folder) + b"/\xff\xfe" + suffix.encode(), "w") as file:
-        file.write("1")
-    (folder / f"device{suffix}").symlink_to("/dev/zero")
-    (folder / f"huge{suffix}").write_bytes(b"1" * 5000)
-    (folder / f".hidden{suffix}").write_text("")
-
-
-@pytest.fixture
-def odd(bench: Bench) -> Iterator[Bench]:
-    """Such things in every run directory; they stay."""
-    suffixes = {"conf": ".runtime", "ctrl": ".qmp"}
-    for folder in _FOLDERS:
-        for suffix in ("", suffixes.get(folder)):
-            if suffix is not None:
-                _odd_things(bench.run_folder / folder, suffix)
-    yield bench
-    for folder in _FOLDERS:
-        shutil.rmtree(bench.run_folder / folder)
-    type(bench.hypervisor)()
-
-
-@pytest.mark.timeout(100)
-def test_odd_things_disturb_nobody(odd: Bench) -> None:
-    before = set(odd.left())
-    for request, wanted in (
-        (odd.start, None),
-        (odd.names, [NAME]),
-        (odd.infos, [NAME]),
-        (odd.info, NAME),
-        (odd.add_nic, None),
-        (odd.stop, None),
-        (odd.clean_up, None),
-        (odd.names, []),
-        (odd.infos, []),
-    ):
-        outcome = in_child(request, take=_nothing)
-        assert not outcome.kinds, outcome
-        assert outcome.value == wanted
-    assert set(odd.left()) == before
 
 
 @pytest.mark.parametrize("length", [1, 2, 30, 63, 64, 100, 107, 108, 200, 239, 250, 255, 256, 5000])
