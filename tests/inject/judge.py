@@ -69,12 +69,11 @@ class Case:
         return self.node.run(self.operation.method, *arguments, fault=fault, record=record)
 
     def record(self) -> Expected:
-        """Runs it undisturbed, twice: the first run may be another one than all that follow."""
-        for _ in range(2):
-            before = self._prepare()
-            outcome = self._ask(record=True)
-            after = self._settle(None)
-            self._make_ready(before, after, outcome)
+        """Runs it undisturbed."""
+        before = self._prepare()
+        outcome = self._ask(record=True)
+        after = self._settle(None)
+        self._make_ready(before, after, outcome)
         wrong = "" if outcome.failed == self.operation.refused else f"{outcome.text}"
         if wrong or outcome.died or outcome.leaked:
             raise RuntimeError(f"undisturbed: {wrong} {outcome.died} {outcome.leaked}")
