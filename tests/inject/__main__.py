@@ -1,6 +1,6 @@
 """Gives each operation each fault, and writes down what came of it.
 
-    python -m inject [--most FAULTS] [--only OPERATION] [--report FILE] [--ganeti 3.0]
+    python -m inject [--most FAULTS] [--only OPERATION] [--call CALL] [--report FILE] [--ganeti 3.0]
 
 The exit status is 1 if anything went wrong.
 """
@@ -38,12 +38,13 @@ def _chosen(cases: list[tuple[Fault, str]], seed: str) -> list[tuple[Fault, str]
     return [case for _, case in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _run(bench: Bench, name: str, most: int) -> Iterator[Row]:
+def _run(bench: Bench, name: str, most: int, calls: list[str] | None) -> Iterator[Row]:
     case = judge.Case(bench, OPERATIONS[name])
     expected = case.record()
     roots = [str(made.root) for made in bench.nodes.values()]
     cases = _chosen(list(faults.points(name, expected.outcome.calls, roots, _EACH)), name)
-    for fault, kind in cases[:most]:
+    wanted = [one for one in cases if not calls or one[0].call in calls]
+    for fault, kind in wanted[:most]:
         verdict, outcome = case.run(fault, expected)
         hit = faults.what(outcome.hit, roots) if outcome.hit else kind
         row = Row(name, fault.call, fault.error, hit, verdict.outcome, verdict.why)
@@ -56,6 +57,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--most", type=int, default=sys.maxsize, help="faults an operation")
     parser.add_argument("--only", action="append", help="an operation")
+    parser.add_argument("--call", action="append", help="a system call")
     parser.add_argument("--report", type=Path)
     parser.add_argument("--junit", type=Path, help="for check_all")
     parser.add_argument("--ganeti", default="3.0")
@@ -68,7 +70,7 @@ def main() -> int:
         bench = Bench(options.ganeti, Path(folder))
         try:
             for name in names:
-                found = list(_run(bench, name, options.most))
+                found = list(_run(bench, name, options.most, options.call))
                 rows += found
                 wrong = sum(row.outcome == judge.WRONG for row in found)
                 print(f"{name}: {len(found)} faults, {wrong} wrong", flush=True)
