@@ -29,11 +29,15 @@ from . import (
 from .command_line import AttachedNic, Completion
 from .guest import disk_limits
 from .guest.unfit_values import told_of
+from .host import child_status
 from .instance_files import InstanceFiles
 from .nics import HostNic, OpenTapFunction
 from .qemu_binary import QemuFacts
 from .shutdown import PidAlive
 from .undo import Undo
+
+#: Seconds that QEMU may take to go into the background, or to give up.
+_STARTING = 30.0
 
 #: QMP's name and arguments
 Command = tuple[str, dict[str, Any] | None]
@@ -256,10 +260,16 @@ class Launch(NamedTuple):
     def _run_qemu(self, command: list[str], host_nics: list[HostNic]) -> None:
         name = self.instance.name
         log = QemuLog(plan.log_file(name))
+        fds, started = nics.all_fds(host_nics), list[int]()
         try:
-            result = utils.RunCmd(command, noclose_fds=nics.all_fds(host_nics))
-        except (errors.OpExecError, OSError) as err:
-            raise errors.HypervisorError(f"Instance {name} was not started: {err}") from err
+            result = utils.RunCmd(command, noclose_fds=fds, postfork_fn=started.append)
+        except BaseException as err:
+            # QEMU may be on its way: what is to end it must find its pid file
+            left = [pid for pid in started if not child_status.wait_for_end(pid, _STARTING)]
+            if not isinstance(err, Exception):
+                raise
+            more = f"; process {left[0]}, to become its QEMU, is still there" if left else ""
+            raise errors.HypervisorError(f"Instance {name} was not started: {err}{more}") from err
         if result.failed:
             # warnings may have gone to the terminal, and the error to the log
             said = "\n".join(filter(None, (result.output.strip(), log.news()))) or "nothing"

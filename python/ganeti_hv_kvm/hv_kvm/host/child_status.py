@@ -7,11 +7,16 @@ network script that failed as well as a QEMU that was killed while it told what 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 from ganeti import errors
+
+#: Seconds between two looks.
+_LOOK = 0.01
 
 
 def is_told() -> bool:
@@ -44,3 +49,21 @@ def told(needed: bool) -> Iterator[None]:
         )
     else:
         yield
+
+
+def wait_for_end(pid: int, seconds: float) -> bool:
+    """Wait for a child of this process that nobody else waits for any more.
+
+    Returns:
+        Whether it has ended.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                return True
+        except ChildProcessError:  # somebody has reaped it
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK)
