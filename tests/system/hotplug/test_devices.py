@@ -117,9 +117,11 @@ def test_what_is_there_is_not_added_again(running):
     assert running.state() == before
 
 
-def test_what_is_not_there_cannot_be_removed(running):
-    with pytest.raises(errors.HotplugError, match=r"has no disk"):
-        running.remove_disk(instance.disk(running.folder, 7))
+def test_what_is_not_there_was_removed(running):
+    before = running.state()
+    running.remove_disk(instance.disk(running.folder, 7))
+    running.remove_nic(instance.nic(7), 7)
+    assert running.state() == before
     with pytest.raises(errors.HotplugError, match=r"has no disk"):
         running.hypervisor.ResizeDisk(running.made, instance.disk(running.folder, 7)[0], _MIB)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ganeti import errors
 
+from ganeti_hv_kvm.hv_kvm import settings
 from harness import instance
 from harness.proxy import ANY, COMMAND, HANDSHAKE, REPLY, Action, Message, Proxy, cut, drop, refuse
 from system.hotplug.running import Running
@@ -122,8 +123,15 @@ def same(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "interfaces": len(state["interfaces"]), "our open files": ours}
 
 
+@pytest.fixture
+def patient(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No guest is silent here, but one may be slow on a busy machine."""
+    assert impatient is None
+    monkeypatch.setenv(settings.UNPLUG.variable, "30")
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_a_fault_at_every_step(name: str, kind: str, running: Running, proxy: Proxy) -> None:
     operation = OPERATIONS[name]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest import mock
 
 import pytest
 from ganeti import errors
@@ -12,19 +14,19 @@ from ganeti import errors
 from ganeti_hv_kvm.hv_kvm import settings
 from harness import instance
 from harness.proxy import COMMAND, EVENT, Message, Proxy, drop
+from system.hotplug.conftest import UNPLUG_TIMEOUT
 from system.hotplug.running import SEEN_TIMEOUT, Running
-
-pytestmark = pytest.mark.usefixtures("impatient")
 
 _DELETED = {"event": "DEVICE_DELETED", "timestamp": {"seconds": 1, "microseconds": 2}}
 
 
 @contextmanager
 def paused(running: Running) -> Iterator[None]:
-    """A guest that answers nobody; QEMU itself does."""
+    """A guest that answers nobody; QEMU itself does. Nobody waits for it for long."""
     running.ask("stop")
     try:
-        yield
+        with mock.patch.dict(os.environ, {settings.UNPLUG.variable: UNPLUG_TIMEOUT}):
+            yield
     finally:
         running.ask("cont")
 
@@ -80,13 +82,31 @@ def test_a_late_release_is_reconciled(running):
 
 
 def test_the_next_operation_reconciles(running):
+    """Fault: after that, "the running instance has no disk ..." for ever."""
+    before = running.state()
     disk = running.add_disk()
     with paused(running), pytest.raises(errors.HotplugError):
         running.remove_disk(disk)
     wait_until_gone(running, disk[0].hvinfo["id"])
     nic = running.add_nic()
     assert disk[0].hvinfo["id"] not in running.hypervisor._ReadKVMRuntime(running.made.name)
-    running.remove_nic(nic)
+    with paused(running), pytest.raises(errors.HotplugError):
+        running.remove_nic(nic)
+    wait_until_gone(running, nic.hvinfo["id"])
+    for _ in range(2):
+        assert running.remove_disk(disk) == disk[0].hvinfo
+        assert running.remove_nic(nic) == nic.hvinfo
+    assert running.state() == before
+
+
+def test_what_is_left_of_a_disk_that_nobody_knows_goes_with_it(running):
+    before = running.state()
+    disk = instance.disk(running.folder, 1)
+    devid = f"disk-{disk[0].uuid.rsplit('-', 2)[0]}"
+    file = {"driver": "file", "filename": disk[1]}
+    running.ask("blockdev-add", **{"driver": "raw", "node-name": devid, "file": file})
+    running.remove_disk(disk)
+    assert running.state() == before
 
 
 def test_a_guest_that_refuses_is_told_from_a_silent_one(running):

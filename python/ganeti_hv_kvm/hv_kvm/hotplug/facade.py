@@ -13,7 +13,7 @@ from ganeti_hv_kvm.hv_kvm.bus_manager import BusAllocatorManager
 from ganeti_hv_kvm.hv_kvm.ganeti.unknown_parameters import left_to_own_module
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
-from . import operations, support
+from . import exchange, operations, support
 from .guest import Guest, Hooks, NicFunction, hvinfos
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class HotplugMethods:
     def HotModDevice(self, instance: Any, dev_type: str, device: Any, _: Any, seq: int) -> None:
         """Replace a NIC by one with other parameters; if that fails, the guest keeps the old."""
         _check_settings()
-        operations.modify(self._RunningGuest(instance), dev_type, device, seq)
+        exchange.modify(self._RunningGuest(instance), dev_type, device, seq)
 
     def ResizeDisk(self, instance: Any, disk: Any, new_size: int) -> None:
         """Let the guest see that a disk has grown to ``new_size`` bytes."""

@@ -153,6 +153,11 @@ def hvinfos(runtime: KVMRuntime) -> list[dict[str, Any]]:
     return [plug.device.hvinfo for plug in found if plug.device.hvinfo]
 
 
+def has(plug: Plug, runtime: KVMRuntime) -> bool:
+    """Tell whether the guest was given this device, according to its runtime."""
+    return any(known.device.uuid == plug.device.uuid for known in plugs(plug.dev_type, runtime))
+
+
 def find(plug: Plug, runtime: KVMRuntime) -> Plug:
     """What the runtime knows of a device, found by its uuid; its number stays the given one.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import socket
+from collections.abc import Iterator
+from typing import Any
 
 from ganeti import constants, errors, utils
 
@@ -13,31 +16,90 @@ from ganeti_hv_kvm.hv_kvm import command_line, instance_files, nics
 from ganeti_hv_kvm.hv_kvm.instance_files import InstanceFiles
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.monitor_devices import tap_fd_names
+from ganeti_hv_kvm.hv_kvm.nics import HostNic
 from ganeti_hv_kvm.hv_kvm.undo import Undo
 
 from .guest import Guest, Plug
 
 _NUMBER = r"[0-9]+"
 
+# Each TAP device is one more port of a switch, and in nobody's way.
+_SWITCHED = {constants.NIC_MODE_BRIDGED, constants.NIC_MODE_OVS}
 
-def add(guest: Guest, runtime: KVMRuntime, plug: Plug, undo: Undo) -> None:
-    """Give the guest a NIC whose place is in its ``hvinfo``."""
-    nic, devid, seq = plug.device, plug.devid, plug.seq
+
+class Prepared:
+    """A TAP device in its network, for a NIC that the guest does not have yet.
+
+    Attributes:
+        host: the NIC with its TAP device and descriptors.
+        features: what the TAP device offers, as for ``OpenTap``.
+        is_handed_over: QEMU may have it; who gave it there takes it back.
+    """
+
+    def __init__(self, host: HostNic, features: dict[str, Any]) -> None:
+        self.host = host
+        self.features = features
+        self.is_handed_over = False
+
+
+@contextlib.contextmanager
+def prepared(guest: Guest, runtime: KVMRuntime, plug: Plug) -> Iterator[Prepared]:
+    """Make a TAP device and put it into its network; QEMU is not told of it.
+
+    A failure, here or in the block, leaves neither the device nor, where this Ganeti has a script
+    for that, its place in the network.
+    """
     vcpus = command_line.vcpus_of(runtime.kvm_cmd)
     features, _, _ = command_line.device_features(guest.hvp(runtime), guest.facts(), vcpus)
-    host_nics = nics.open_taps([nic], features, guest.hooks.open_tap)
+    host_nics = nics.open_taps([plug.device], features, guest.hooks.open_tap)
     try:
-        (host,) = host_nics
-        names = tap_fd_names(devid, features)
-        undo.add(f"{devid} in QEMU", lambda: _take_back(guest, plug, host.tap, names))
-        guest.hooks.configure_nic(guest.instance, seq, nic, host.tap)
-        with guest.monitor() as qmp:
-            chrooted = guest.instance.hvparams[constants.HV_KVM_USE_CHROOT]
-            qmp.HotAddNic(nic, devid, host.tapfds, host.vhostfds, features, chrooted)
-        record_tap(guest.files, seq, host.tap)
+        ready = Prepared(host_nics[0], features)
+        try:
+            guest.hooks.configure_nic(guest.instance, plug.seq, plug.device, ready.host.tap)
+            yield ready
+        except BaseException:
+            if not ready.is_handed_over:
+                _deconfigure(guest, plug, ready.host.tap)
+            raise
     finally:
         # QEMU has duplicates of its own.
         nics.close(host_nics)
+
+
+def add(guest: Guest, plug: Plug, ready: Prepared, undo: Undo) -> None:
+    """Give the guest a NIC whose place is in its ``hvinfo``."""
+    host, features = ready.host, ready.features
+    names = tap_fd_names(plug.devid, features)
+    undo.add(f"{plug.devid} in QEMU", lambda: _take_back(guest, plug, host.tap, names))
+    ready.is_handed_over = True
+    with guest.monitor() as qmp:
+        chrooted = guest.instance.hvparams[constants.HV_KVM_USE_CHROOT]
+        qmp.HotAddNic(plug.device, plug.devid, host.tapfds, host.vhostfds, features, chrooted)
+    record_tap(guest.files, plug.seq, host.tap)
+
+
+def set_up_again(guest: Guest, plug: Plug) -> None:
+    """Lead the network back to a NIC that the guest keeps, after another was set up in its place.
+
+    Where addresses are routed, there is one route for both. A failure is only logged: nothing that
+    the guest has was touched.
+    """
+    if plug.device.nicparams[constants.NIC_MODE] in _SWITCHED:
+        return
+    tap = read_tap(guest.files, plug.seq)
+    if not (tap and _is_in_use(tap)):
+        return
+    try:
+        guest.hooks.configure_nic(guest.instance, plug.seq, plug.device, tap)
+    except (errors.HypervisorError, OSError) as err:
+        logging.warning(
+            "Instance %s keeps %s, but the network script failed for its %s; packets may not reach"
+            " the guest: %s",
+            guest.instance.name,
+            plug,
+            tap,
+            err,
+        )
 
 
 def _take_back(guest: Guest, plug: Plug, tap: str, fd_names: list[str]) -> None:

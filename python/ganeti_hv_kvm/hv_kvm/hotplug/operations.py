@@ -7,6 +7,7 @@ that happened before, here or in another module, is relied on: each begins by lo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any
 
@@ -20,7 +21,7 @@ from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.undo import Undo
 
 from . import disk, nic
-from .guest import DISK, NIC, Guest, Plug, entries, find, hvinfos, model_of, plugs
+from .guest import DISK, NIC, Guest, Plug, entries, find, has, hvinfos, model_of
 from .reconcile import finish
 from .reconcile import reconcile as _reconcile
 
@@ -56,7 +57,7 @@ def add(guest: Guest, dev_type: str, device: Any, extra: Any, seq: int) -> None:
     with guest.doing(f"adding {plug}"):
         runtime = guest.load()
         _reconcile(guest, runtime)
-        if any(known.device.uuid == device.uuid for known in plugs(dev_type, runtime)):
+        if has(plug, runtime):
             raise errors.HotplugError("the guest has it already; nothing was changed")
         given = device.hvinfo
         try:
@@ -72,11 +73,24 @@ def _add(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
     _clear_remains(guest, plug)
     if not plug.device.hvinfo:
         plug.device.hvinfo = _place(guest, runtime, plug, model) | _threads(guest, runtime, plug)
+    with contextlib.ExitStack() as stack:
+        ready = None
+        if plug.dev_type == NIC:
+            ready = stack.enter_context(nic.prepared(guest, runtime, plug))
+        plug_in(guest, runtime, plug, ready)
+
+
+def plug_in(guest: Guest, runtime: KVMRuntime, plug: Plug, ready: nic.Prepared | None) -> None:
+    """Give the guest a device whose place is known, and note it in the runtime file.
+
+    Args:
+        ready: the TAP device of a NIC; None for a disk.
+    """
     with Undo(f"adding {plug.devid} to {guest.instance.name}") as undo:
-        if plug.dev_type == DISK:
+        if ready is None:
             disk.add(guest, runtime, plug, undo)
         else:
-            nic.add(guest, runtime, plug, undo)
+            nic.add(guest, plug, ready, undo)
         verify_device(guest, plug.devid, should_exist=True)
         _limit(guest, plug)
         # As Ganeti counts them: the first disk is the one that a restart boots from.
@@ -130,15 +144,19 @@ def remove(guest: Guest, dev_type: str, device: Any, seq: int) -> dict[str, Any]
 
     Raises:
         errors.HotplugError: the guest did not release it, and nothing was removed; or it did, and
-            what is left on the host is named. Either way this can be called again.
+            what is left on the host is named. Either way this can be called again. A device that
+            the guest does not have was removed before.
     """
     wanted = Plug(dev_type, device, seq)
     with guest.doing(f"removing {wanted}"):
         runtime = guest.load()
+        if not has(wanted, runtime):
+            _reconcile(guest, runtime)
+            return _remove_unknown(guest, runtime, wanted)
         plug = find(wanted, runtime)
-        _check_removable(guest, runtime, plug)
+        check_removable(guest, runtime, plug)
         _reconcile(guest, runtime, except_for=plug.devid)
-        _release(guest, plug.devid)
+        release(guest, plug.devid)
         try:
             finish(guest, runtime, plug)
             guest.save(runtime)
@@ -152,7 +170,20 @@ def remove(guest: Guest, dev_type: str, device: Any, seq: int) -> dict[str, Any]
         return hvinfo
 
 
-def _check_removable(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
+def _remove_unknown(guest: Guest, runtime: KVMRuntime, plug: Plug) -> dict[str, Any]:
+    """Make sure that the guest does not have a device of which its runtime file says nothing.
+
+    It may have let go of it long after an earlier removal was given up, and another operation has
+    noticed. What is left of it in QEMU goes as well.
+    """
+    model_of(plug.dev_type, guest.hvp(runtime))
+    _clear_remains(guest, plug)
+    logging.info("%s does not have %s, which was to be removed", guest.instance.name, plug)
+    return dict(plug.device.hvinfo or {})
+
+
+def check_removable(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
+    """Raise ``errors.HotplugError`` for a device that cannot go while the guest runs."""
     model_of(plug.dev_type, guest.hvp(runtime))
     if "id" not in (plug.device.hvinfo or {}):
         raise errors.HotplugError(
@@ -161,7 +192,7 @@ def _check_removable(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
         )
 
 
-def _release(guest: Guest, devid: str) -> None:
+def release(guest: Guest, devid: str) -> None:
     """Have the guest let go of a device; returns when it has.
 
     A broken connection leaves open whether QEMU was asked; then it is asked once more.
@@ -179,39 +210,6 @@ def _release(guest: Guest, devid: str) -> None:
                 f"{again}. It is not known whether the guest was asked for {devid}; nothing was"
                 " removed on the host, and the removal can be tried again"
             ) from again
-
-
-def modify(guest: Guest, dev_type: str, device: Any, seq: int) -> None:
-    """Replace a NIC by one with other parameters, at the same place; disks have none to change.
-
-    Raises:
-        errors.HotplugError: the guest has its old NIC, or the error says that it has none.
-    """
-    if dev_type != NIC:
-        return
-    with guest.doing(f"changing nic {device.uuid}"):
-        old = find(Plug(NIC, device, seq), guest.load())
-    given = device.hvinfo
-    try:
-        device.hvinfo = remove(guest, NIC, device, seq)
-        add(guest, NIC, device, None, seq)
-    except BaseException as err:
-        device.hvinfo = given
-        if not isinstance(err, errors.HypervisorError):
-            raise
-        raise errors.HotplugError(f"{err}; {_give_back(guest, old)}") from err
-
-
-def _give_back(guest: Guest, old: Plug) -> str:
-    """Let the guest have its old NIC, and tell whether it has."""
-    try:
-        with guest.monitor() as qmp:
-            if old.devid in qmp.device_ids():
-                return "the guest still has the NIC"
-        add(guest, NIC, old.device, None, old.seq)
-    except errors.HypervisorError as err:
-        return f"the old NIC could not be given back, and the guest is without it: {err}"
-    return "the guest was given its old NIC back"
 
 
 def resize_disk(guest: Guest, device: Any, new_size: int) -> None:
