@@ -14,8 +14,8 @@ import pytest
 from ganeti import constants, errors, pathutils
 
 from ganeti_hv_kvm import hv_kvm
-from ganeti_hv_kvm.hv_kvm import netdev
-from harness import instance
+from ganeti_hv_kvm.hv_kvm import launch, netdev, settings
+from harness import instance, paths
 
 
 def start(hypervisor, *, disks=(), nics=None, **parameters):
@@ -107,6 +107,62 @@ def test_the_last_command_of_a_start_fails(
             start(hypervisor)
     nothing_left()
     start(hypervisor)
+
+
+_QEMU_AND = """#!/usr/bin/python3
+import os, signal, socket, subprocess, sys
+words = sys.argv[1:]
+status = subprocess.run([{qemu!r}, *words], close_fds=False).returncode
+if status or "-daemonize" not in words or "-version" in words:
+    sys.exit(status)
+if {how!r} == "is hung":
+    pid = int(open(words[words.index("-pidfile") + 1]).read())
+    os.kill(pid, signal.SIGSTOP)
+    sys.exit()
+holder = socket.socket(socket.AF_UNIX)
+(path,) = (word[5:].split(",")[0] for word in words if ".qmp," in word)
+holder.connect(path)
+holder.recv(4096)
+if os.fork():
+    sys.exit()
+os.setsid()
+os.closerange(0, holder.fileno())
+os.closerange(holder.fileno() + 1, 1024)
+while holder.recv(4096):
+    pass
+"""
+
+
+@pytest.mark.parametrize("how", ["is hung", "is another client's"])
+def test_the_monitor_cannot_be_asked(hypervisor, nothing_left, monkeypatch, tmp_path, how):
+    monkeypatch.setenv(settings.QMP.variable, "1")
+    qemu = tmp_path / "qemu"
+    qemu.write_text(_QEMU_AND.format(qemu=str(paths.QEMU), how=how))
+    qemu.chmod(0o755)
+    with pytest.raises(errors.HypervisorError, match=r"no answer from the monitor"):
+        start(hypervisor, kvm_path=str(qemu))
+    assert hypervisor.ListInstances() == []
+    nothing_left()
+    start(hypervisor)
+
+
+def test_a_qemu_that_cannot_be_ended_keeps_its_files(hypervisor, monkeypatch):
+    """Fault: it runs on, and nothing on the node tells of it."""
+
+    def fail(*_args, **_more):
+        raise errors.HypervisorError("it hangs in the kernel")
+
+    monkeypatch.setattr(Sabotaged, "sabotage", _refused, raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(hv_kvm, "QmpConnection", Sabotaged)
+        patch.setattr(launch.instance_process, "kill", fail)
+        with pytest.raises(errors.HypervisorError, match=r"not undone: QEMU \(it hangs") as caught:
+            start(hypervisor)
+    assert "files of the instance (in use)" in str(caught.value)
+    (name,) = hypervisor.ListInstances()
+    assert Path(hypervisor._InstanceKVMRuntime(name)).exists()
+    hypervisor.StopInstance(None, force=True, name=name)
+    hypervisor.CleanupInstance(name)
 
 
 def test_a_disk_that_is_not_there(hypervisor, nothing_left, tmp_path):

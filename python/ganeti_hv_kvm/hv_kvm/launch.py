@@ -127,7 +127,7 @@ class Launch(NamedTuple):
             uid = self._take_uid()
             with self._taps(undo) as host_nics:
                 command = self.command(host_nics, uid)
-                undo.add("QEMU", self._kill)
+                undo.add("QEMU", self._kill, uses_earlier=True)
                 self._run_qemu(command, host_nics)
                 if wants_kvmd:
                     user_shutdown.show_again(self.files.kvmd)

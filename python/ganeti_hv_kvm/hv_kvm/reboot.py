@@ -104,11 +104,11 @@ def _end(launch: Launch, pid_alive: PidAlive, limit: float) -> None:
     """
     name = launch.instance.name
     with _Ending(launch, pid_alive[1]) as ending:
-        if not launch.has_power_button():
+        asked = launch.has_power_button()
+        if not asked:
             logging.info("Instance %s has no ACPI to be asked by: ending it for its reboot", name)
-        elif ending.by_power_button(limit):
-            return
-        shutdown.power_off(launch.files, pid_alive)
+        if not (asked and ending.by_power_button(limit)):
+            shutdown.power_off(launch.files, pid_alive)
         if launch.hooks.pid_alive(name)[2]:
             raise errors.HypervisorError(
                 f"Instance {name} was not rebooted: its QEMU (process {pid_alive[1]}) could not be"

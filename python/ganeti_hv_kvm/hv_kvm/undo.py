@@ -13,19 +13,25 @@ from ganeti import errors
 class Undo:
     """Collects how to undo each step; leaving the ``with`` by an exception does it.
 
-    An undo step that fails does not keep the others from being tried. What could not be undone is
-    said in the log and in the error that the caller sees. An error of the system, or another one
-    of Ganeti's, becomes an ``errors.HypervisorError``: that is what Ganeti's daemons wait for.
+    An undo step that fails does not keep the others from being tried, unless it needs them. What
+    could not be undone is said in the log and in the error that the caller sees. An error of the
+    system, or another one of Ganeti's, becomes an ``errors.HypervisorError``: that is what Ganeti's
+    daemons wait for.
     """
 
     def __init__(self, operation: str) -> None:
         """``operation`` is named in the log, such as "start of instance1"."""
         self._operation = operation
-        self._steps: list[tuple[str, Callable[[], Any]]] = []
+        self._steps: list[tuple[str, Callable[[], Any], bool]] = []
 
-    def add(self, what: str, step: Callable[[], Any]) -> None:
-        """Remember that ``step`` undoes ``what`` (such as "TAP device tap0")."""
-        self._steps.append((what, step))
+    def add(self, what: str, step: Callable[[], Any], *, uses_earlier: bool = False) -> None:
+        """Remember that ``step`` undoes ``what`` (such as "TAP device tap0").
+
+        Args:
+            uses_earlier: for as long as this is there, so must everything be that was done before
+                it. A QEMU that cannot be ended keeps its files, or nobody would find it again.
+        """
+        self._steps.append((what, step, uses_earlier))
 
     def __enter__(self) -> Undo:
         return self
@@ -49,10 +55,13 @@ class Undo:
         logging.info("%s failed (%s): undoing it", self._operation, error)
         left = []
         while self._steps:
-            what, step = self._steps.pop()
+            what, step, uses_earlier = self._steps.pop()
             try:
                 step()
             except Exception as problem:
                 logging.exception("%s: %s could not be undone", self._operation, what)
                 left.append(f"{what} ({problem})")
+                if uses_earlier:
+                    left += [f"{earlier} (in use)" for earlier, _, _ in reversed(self._steps)]
+                    self._steps.clear()
         return left

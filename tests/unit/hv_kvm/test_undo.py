@@ -48,6 +48,23 @@ def test_what_cannot_be_undone_is_said():
     assert done == ["files"]
 
 
+def test_what_is_in_use_stays():
+    """Fault: a QEMU that cannot be ended runs on without the files by which it is found."""
+    done: list[str] = []
+
+    def fail() -> None:
+        raise errors.HypervisorError("it hangs in the kernel")
+
+    said = r"broken; not undone: QEMU \(it hangs.*\); NIC 0 \(in use\); files \(in use\)"
+    with pytest.raises(errors.HypervisorError, match=said), Undo("start") as undo:  # noqa: PT012
+        undo.add("files", lambda: done.append("files"))
+        undo.add("NIC 0", lambda: done.append("NIC 0"))
+        undo.add("QEMU", fail, uses_earlier=True)
+        undo.add("pinning", lambda: done.append("pinning"))
+        raise ValueError("broken")
+    assert done == ["pinning"]
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), errors.GenericError("No space")])
 def test_other_errors_become_those_that_ganeti_expects(error):
     expected = pytest.raises(errors.HypervisorError, match=r"start of web1 failed: .*No space")
