@@ -21,6 +21,7 @@ _MODULES = (
     "virtio_net",
     "virtio_scsi",
     "sd_mod",
+    "ata_piix",
     "virtio_balloon",
     "button",
     "evdev",

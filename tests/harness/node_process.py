@@ -34,6 +34,7 @@ class Requests:
         for nic in nics if mode else ():
             nic.nicparams["mode"] = mode
         wanted.pop("disk_folder", None)
+        wanted.pop("disk_count", None)
         primary = wanted.pop("primary_node", "first")
         made = instance.instance(nics=nics, **wanted)
         made.primary_node = primary
@@ -41,7 +42,8 @@ class Requests:
 
     def _disks(self, wanted: dict[str, Any]) -> list[Any]:
         folder = wanted.get("disk_folder")
-        return [instance.disk(Path(folder))] if folder else []
+        count = wanted.get("disk_count", 1) if folder else 0
+        return [instance.disk(Path(folder), number) for number in range(count)]
 
     def StartInstance(self, wanted: dict[str, Any], paused: bool = False) -> None:
         self._node.hypervisor().StartInstance(self._instance(wanted), self._disks(wanted), paused)

@@ -20,6 +20,7 @@ from . import (
     command_line,
     instance_files,
     instance_process,
+    machine_type,
     memory,
     nic_scripts,
     nics,
@@ -145,6 +146,7 @@ class Launch(NamedTuple):
         Raises:
             errors.HypervisorError: what is wrong with the parameters or with this node.
         """
+        machine_type.check(self.runtime[0], self.facts)
         self._preconditions()
         self.nic_features()
 

@@ -62,6 +62,7 @@ def make_runtime(
         paths=paths(files),
         display=bind_address.resolve(hvp),
         startup_paused=startup_paused,
+        disk_count=len(disks),
     )
     if request.is_q35:
         # QEMU's default machine may be one, which no check of parameters has seen
@@ -69,4 +70,9 @@ def make_runtime(
         validation.validate_q35_capability(hvp, facts.machines)
     command = command_line.build(request)
     bus_manager.place_all(hvp, [disk for disk, _, _ in disks], nics, root_ports=request.is_q35)
+    on_ide = hvp[constants.HV_DISK_TYPE] == constants.HT_DISK_IDE
+    if on_ide and request.dialect.blockdev and not request.is_q35:
+        places = command_line.ide_places(request)
+        for index, (disk, _, _) in enumerate(disks):
+            disk.hvinfo = command_line.ide.hvinfo(disk.hvinfo, places[str(index)])
     return KVMRuntime([command, nics, hvp, disks])

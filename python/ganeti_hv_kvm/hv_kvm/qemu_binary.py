@@ -176,6 +176,18 @@ class QemuFacts:
         """The machine that QEMU takes if it is told none."""
         return parse_default_machine(self.machines)
 
+    def machine_of(self, name: str) -> str:
+        """The machine type behind an alias such as "pc"; another name as it is."""
+        found = re.search(
+            rf"(?m)^{re.escape(name)}\s.*\(alias of (?P<type>[^)\s]+)\)", self.machines
+        )
+        return found["type"] if found else name
+
+    def lacks_machine(self, name: str) -> bool:
+        """Whether ``-machine ?`` lists machines, and not this one."""
+        names = re.findall(r"(?m)^(\S+)\s+\S", self.machines)
+        return bool(names) and name not in names
+
     @cached_property
     def _switches(self) -> Mapping[str, list[str]]:
         """The help text cut before each switch: switch -> its paragraphs."""

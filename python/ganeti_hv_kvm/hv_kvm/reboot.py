@@ -18,6 +18,7 @@ from ganeti import constants, errors
 from . import (
     instance_files,
     instance_process,
+    machine_type,
     nic_scripts,
     qemu_binary,
     run_state,
@@ -78,6 +79,7 @@ def reboot(
     try:
         runtime = load_runtime(instance)
         facts = qemu_binary.probe(instance.hvparams[constants.HV_KVM_PATH])
+        _keep_machine(runtime[0], files, hooks)
         launch = Launch(instance, runtime, facts, files, hooks)
         next_start.check(launch)
     except errors.GenericError as err:
@@ -94,6 +96,20 @@ def reboot(
             f"Instance {name} was shut down for its reboot but did not start again; it is down"
             f" now: {err}"
         ) from err
+
+
+def _keep_machine(command: list[Any], files: InstanceFiles, hooks: Hooks) -> None:
+    """Store the type of machine that the guest has, where only an alias of it is stored."""
+    try:
+        with hooks.qmp_connection(files.qmp) as qmp:
+            machine_type.keep(command, machine_type.ask(qmp))
+    except errors.HypervisorError as err:
+        logging.warning(
+            "QEMU of %s does not tell its machine; it stays the stored %s: %s",
+            files.name,
+            machine_type.stored(command),
+            err,
+        )
 
 
 def _end(launch: Launch, pid_alive: PidAlive, limit: float) -> None:

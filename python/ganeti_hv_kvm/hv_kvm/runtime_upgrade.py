@@ -10,11 +10,13 @@ disks [dict, link, URI or None]. It is changed in place.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ganeti import constants, utils
 
 from . import compat, devices
+from .command_line import ide
 
 _COMMAND, _NICS, _HVPARAMS, _DISKS = range(4)
 
@@ -162,6 +164,41 @@ def keep_without_iothreads(runtime: Runtime) -> None:
         runtime[_HVPARAMS].setdefault(name, 0)
 
 
+def place_ide_disks(runtime: Runtime, born: str | None = None) -> None:
+    """IDE disks had no place of their own; now each keeps the one it was born with.
+
+    Args:
+        born: whose words started the guest (``ide.DRIVE``, ``ide.BLOCKDEV``), where its QEMU tells
+            it. Where nobody knows, nothing is changed.
+    """
+    hvparams, command = runtime[_HVPARAMS], runtime[_COMMAND]
+    disks = _disks(runtime)
+    if (
+        not compat.HAS_BLOCKDEV
+        or hvparams.get(constants.HV_DISK_TYPE) != constants.HT_DISK_IDE
+        or all(ide.is_placed(disk.get("hvinfo")) for disk in disks)
+    ):
+        return
+    words = [str(word) for word in command]
+    born = born or ide.origin(words, hvparams)
+    if born is None:
+        return
+    try:
+        places, more = ide.old_places(words, len(disks), born)
+    except ValueError as err:
+        logging.warning("Nobody knows where the IDE disks of %s are: %s", words[:3], err)
+        return
+    command += more
+    for disk, place in zip(disks, places, strict=True):
+        own = disk.get("hvinfo") or {"id": _disk_id(disk)}
+        disk["hvinfo"] = ide.hvinfo(own, place)
+
+
+def _disk_id(disk: dict[str, Any]) -> str:
+    uuid = _ensure_uuid(disk).rsplit("-", 2)[0]
+    return f"{constants.HOTPLUG_TARGET_DISK.lower()}-{uuid}"
+
+
 CHANGES = (
     add_disks,
     add_nic_uuids,
@@ -177,6 +214,8 @@ CHANGES = (
 
 def upgrade(runtime: Runtime) -> Runtime:
     """Apply every change, and give the same list."""
+    # First: the others take away by what a guest of 3.0 is known.
+    place_ide_disks(runtime)
     for change in CHANGES:
         change(runtime)
     return runtime

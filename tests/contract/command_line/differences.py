@@ -9,6 +9,7 @@ word, the case carries a "stand_in" (real value -> one that the original can dea
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -209,6 +210,31 @@ def places(found: list[dict[str, Any]], case: cases.Case) -> list[dict[str, Any]
     return expected
 
 
+def _no_hpet(argv: Argv, _case: cases.Case) -> Argv:
+    if "-no-hpet" not in argv:
+        return argv
+    rest = [word for word in argv if word != "-no-hpet"]
+    return _after(rest, "-machine", lambda word: re.sub(r"^[^,]+", r"\g<0>,hpet=off", word))
+
+
+def _machine_alias(argv: Argv, case: cases.Case) -> Argv:
+    types = {"pc": f"pc-i440fx-{case['qemu']}", "q35": f"pc-q35-{case['qemu']}"}
+    return _after(
+        argv, "-machine", lambda word: re.sub(r"^(pc|q35)(?=,|$)", lambda m: types[m[0]], word)
+    )
+
+
+def _ide_places(argv: Argv, case: cases.Case) -> Argv:
+    """The places that QEMU would give by itself, but for the ports of a q35."""
+    count = itertools.count()
+
+    def placed(found: re.Match[str]) -> str:
+        place = f"ide.{int(found[1]) - 1},unit=0" if _is_q35(case) else f"ide.1,unit={next(count)}"
+        return f"ide-cd,bus={place},drive=cdrom{found[1]}"
+
+    return [re.sub(r"^ide-cd,drive=cdrom(\d)", placed, word) for word in argv]
+
+
 IN_ARGUMENTS: dict[str, Callable[[Argv, cases.Case], Argv]] = {
     "sound": _sound,
     "sound-list": _sound_list,
@@ -228,6 +254,9 @@ IN_ARGUMENTS: dict[str, Callable[[Argv, cases.Case], Argv]] = {
     "incoming-ipv6": _incoming_ipv6,
     "ftp-cdrom": _ftp_cdrom,
     "vnc-interface": _vnc_interface,
+    "no-hpet": _no_hpet,
+    "machine-alias": _machine_alias,
+    "ide-places": _ide_places,
 }
 
 
@@ -238,7 +267,7 @@ def apply(argv: Argv, case: cases.Case, ganeti: str, qemu: str) -> tuple[Argv, s
     for name, change in IN_ARGUMENTS.items():
         if ganeti not in rows[name]["ganeti"] or qemu not in rows[name]["qemu"]:
             continue
-        changed = change(argv, case)
+        changed = change(argv, {**case, "qemu": qemu})
         if changed != argv:
             used.add(name)
         argv = changed
@@ -268,7 +297,7 @@ def from_original(result: dict[str, Any], case: cases.Case) -> dict[str, Any]:
 
 def special(ganeti: str) -> list[cases.Case]:
     """The cases for what needs a case of its own."""
-    make, disks = cases.make, cases.DISKS
+    make, disks, blockdev = cases.make, cases.DISKS, ganeti == "3.1"
     odd = [
         make("incoming over IPv6", {}, incoming=["2001:db8::2", 8102]),
         make("incoming over IPv6 here", {}, incoming=["::1", 0]),
@@ -299,7 +328,7 @@ def special(ganeti: str) -> list[cases.Case]:
             disks=[{"template": "file", "link": "/srv/g,h"}],
             difference="comma",
             stand_in={f"{a},{b}": f"{a}COMMA{b}" for a, b in ("ab", "cd", "ef", "gh")},
-            text={"COMMA": ",,"},
+            text={"COMMA": ",,", **({"ide-cd,": "ide-cd,bus=ide.1,unit=0,"} if blockdev else {})},
         ),
         make(
             "commas in images",

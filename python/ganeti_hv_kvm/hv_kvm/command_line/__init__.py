@@ -11,7 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from . import boot, display, iothreads, machine, network, peripherals, process, storage
+from . import (
+    boot,
+    display,
+    ide,
+    iothreads,
+    machine,
+    network,
+    old_words,
+    peripherals,
+    process,
+    storage,
+)
+from .boot import ide_places
 from .display import takes_password
 from .network import device_features
 from .option import vcpus_of
@@ -31,6 +43,8 @@ __all__ = [
     "build",
     "complete",
     "device_features",
+    "ide",
+    "ide_places",
     "takes_password",
     "vcpus_of",
 ]
@@ -126,7 +140,7 @@ def complete(command: Sequence[str], completion: Completion) -> list[str]:
 
     Raises HypervisorError for what cannot be said to this QEMU.
     """
-    whole = [str(word) for word in command]
+    whole = old_words.translate([str(word) for word in command], completion.facts)
     for section in _ADDED[completion.dialect.name]:
         whole += section(completion, whole)
     return whole

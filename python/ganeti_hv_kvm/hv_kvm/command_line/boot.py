@@ -10,7 +10,7 @@ from ganeti import constants, errors, utils
 from ganeti_hv_kvm.hv_kvm.compat import Dialect
 from ganeti_hv_kvm.hv_kvm.kvm_utils import DictToQemuStringNotation
 
-from . import iothreads
+from . import ide, iothreads
 from .option import properties
 from .request import StartRequest
 
@@ -24,7 +24,7 @@ _SCSI_TARGETS = {_CDROM_1: constants.MAX_DISKS + 1, _CDROM_2: constants.MAX_DISK
 _LSI_TARGETS = {_CDROM_1: 6, _CDROM_2: 5}
 
 # The ports of a q35's SATA controller, which QEMU calls buses.
-_SATA_BUSES = {_CDROM_1: "ide.0", _CDROM_2: "ide.1"}
+_SATA_PLACES = {_CDROM_1: (0, 0), _CDROM_2: (1, 0)}
 
 _BLOCKDEV_CDROM_DRIVERS: Mapping[str, str] = {
     constants.HT_DISK_IDE: "ide-cd",
@@ -101,6 +101,27 @@ def _boots_from_cdrom(request: StartRequest, node: str) -> bool:
     return node == _CDROM_1 and boots_from(request.hvp, constants.HT_BO_CDROM)
 
 
+def _ide_cdroms(request: StartRequest) -> list[str]:
+    images = (node for node, _ in _images(request.hvp))
+    return [node for node in images if _cdrom_model(request, node) == constants.HT_DISK_IDE]
+
+
+def ide_places(request: StartRequest) -> dict[str, ide.Place]:
+    """Where the CD-ROMs of a new guest sit on its IDE buses, by node name; then its disks, by
+    their number as text.
+
+    Raises HypervisorError if they are too many.
+    """
+    cdroms = _ide_cdroms(request)
+    on_ide = request.hvp[constants.HV_DISK_TYPE] == constants.HT_DISK_IDE
+    disks = request.disk_count if on_ide and not request.is_q35 else 0
+    places = ide.new_places(len(cdroms), disks, is_q35=request.is_q35)
+    named = dict(zip([*cdroms, *map(str, range(disks))], places, strict=True))
+    if request.is_q35:
+        named |= {node: _SATA_PLACES[node] for node in cdroms}
+    return named
+
+
 def _cdrom_device(request: StartRequest, driver: str, node: str) -> list[str]:
     target = None
     index = boot_index(request.dialect, _boots_from_cdrom(request, node))
@@ -108,8 +129,8 @@ def _cdrom_device(request: StartRequest, driver: str, node: str) -> list[str]:
     if driver == "scsi-cd" and among_disks:
         lsi = request.hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE] == constants.HT_SCSI_CONTROLLER_LSI
         target = ("scsi-id", (_LSI_TARGETS if lsi else _SCSI_TARGETS)[node])
-    port = ("bus", _SATA_BUSES[node]) if request.is_q35 and driver == "ide-cd" else None
-    parts = [port, ("drive", node), target, index]
+    place = ide_places(request).get(node) if driver == "ide-cd" else None
+    parts = [*(ide.place_words(place).items() if place else ()), ("drive", node), target, index]
     if driver == "scsi-cd" and iothreads.controller_is_in_json(request):
         words = {"driver": driver, **dict(part for part in parts if part)}
         return ["-device", iothreads.argument(words, in_json=True)]

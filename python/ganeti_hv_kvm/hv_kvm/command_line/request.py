@@ -50,6 +50,7 @@ class StartRequest(NamedTuple):
     display: Display = Display()
     startup_paused: bool = False
     dialect: Dialect = DIALECT
+    disk_count: int = 0
 
     @property
     def hvp(self) -> Hvparams:
@@ -59,8 +60,16 @@ class StartRequest(NamedTuple):
 
     @property
     def machine(self) -> str:
-        """The machine type: the configured one, or what QEMU takes by itself."""
-        return str(self.hvp[constants.HV_KVM_MACHINE_VERSION] or self.facts.default_machine)
+        """The machine type: the configured one, or what QEMU takes by itself.
+
+        Never an alias: "pc" is another machine in each version of QEMU, and a guest that had one
+        could not migrate to the next.
+        """
+        wanted = self.hvp[constants.HV_KVM_MACHINE_VERSION]
+        if not wanted:
+            return self.facts.default_machine
+        name, comma, properties = str(wanted).partition(",")
+        return self.facts.machine_of(name) + comma + properties
 
     @property
     def is_q35(self) -> bool:

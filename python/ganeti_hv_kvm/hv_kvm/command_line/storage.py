@@ -17,7 +17,7 @@ from ganeti_hv_kvm.hv_kvm.kvm_utils import (
     TranslateBoolToOnOff,
 )
 
-from . import iothreads
+from . import ide, iothreads
 from .boot import boot_index, boot_option, boots_from
 from .option import Part, properties, vcpus_of
 from .request import Completion
@@ -113,7 +113,8 @@ def _blockdev(
     hvp, node = completion.hvp, _node_name(disk)
     writeback, _, _ = GetCacheSettings(hvp[constants.HV_DISK_CACHE], disk.dev_type)
     model = hvp[constants.HV_DISK_TYPE]
-    place = {"driver": "ide-hd"} if model == constants.HT_DISK_IDE else disk.hvinfo
+    on_ide = model == constants.HT_DISK_IDE
+    place = ide.device_words(disk.hvinfo) if on_ide else disk.hvinfo
     cache = None if model in _PASSTHROUGH else ("write-cache", TranslateBoolToOnOff(writeback))
     more = [("drive", node), cache, boot_index(completion.dialect, boot)]
     block = block_node(target, disk, hvp, node)

@@ -14,6 +14,7 @@ from ganeti import errors, serializer
 
 from ganeti_hv_kvm.hv_kvm.command_line import START_PAUSED
 
+from . import born
 from .view import MigratingGuest
 
 _ELEMENTS = 4
@@ -43,14 +44,17 @@ def make(
         reconcile()
     runtime = _load(read_runtime(guest.name))
     source = getattr(guest.instance, "primary_node", None)
-    extra = {_RUN_STATE: view.run_state, _SOURCE: source}
+    extra = {_RUN_STATE: view.run_state, _SOURCE: source, **born.tell(guest, runtime)}
     return _dump([*runtime[:_ELEMENTS], extra])
 
 
 def runtime_of(info: str | bytes) -> str:
-    """Give the content of the runtime file alone."""
+    """Give the content of the runtime file alone, with what the source knew beyond it."""
     loaded = _load(info)
-    return _dump(loaded[:_ELEMENTS]) if len(loaded) > _ELEMENTS else _text(info)
+    if len(loaded) <= _ELEMENTS:
+        return _text(info)
+    born.keep(loaded, loaded[_ELEMENTS])
+    return _dump(loaded[:_ELEMENTS])
 
 
 def was_running(instance: Any, info: str | bytes) -> bool:

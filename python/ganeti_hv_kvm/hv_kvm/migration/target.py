@@ -15,7 +15,7 @@ from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.launch import Launch
 from ganeti_hv_kvm.hv_kvm.undo import Undo
 
-from . import capabilities, incoming_nics, info
+from . import born, capabilities, incoming_nics, info
 from .decision import AtTarget, at_target
 from .view import MigratingGuest, View, ask
 
@@ -40,6 +40,8 @@ def accept(guest: MigratingGuest, text: str, target: str, clean_up: Callable[[st
     instance = guest.instance
     runtime = KVMRuntime.from_serialized(info.runtime_of(text))
     command, *rest = runtime
+    facts = qemu_binary.probe(command[0])
+    born.check(guest.name, runtime, facts)
     if info.was_running(instance, text):
         # a guest that was started paused, and runs now, is to run on as soon as it arrives
         command = [word for word in command if word != START_PAUSED]
@@ -50,7 +52,7 @@ def accept(guest: MigratingGuest, text: str, target: str, clean_up: Callable[[st
     launch = Launch(
         instance,
         KVMRuntime([command, *rest]),
-        qemu_binary.probe(command[0]),
+        facts,
         guest.files,
         hooks,
         incoming=address,

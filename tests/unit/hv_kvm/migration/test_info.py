@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from types import SimpleNamespace
 
 import pytest
 from ganeti import errors
 
+from ganeti_hv_kvm.hv_kvm import compat
 from ganeti_hv_kvm.hv_kvm.migration import info
 from ganeti_hv_kvm.hv_kvm.migration.view import SILENT, View
 
 RUNTIME = [["/usr/bin/qemu", "-name", "web"], [], {"acpi": True}, []]
+TOLD = {"run_state": "running", "source": "node1", "machine": "pc-i440fx-7.2"}
 INSTANCE = SimpleNamespace(name="web", primary_node="node1")
 
 
-def guest(view):
-    return SimpleNamespace(name="web", instance=INSTANCE, look=lambda: view)
+class Qmp:
+    """A QEMU that tells its machine and its drives."""
+
+    def __init__(self, *drives):
+        self._answers = {
+            "qom-get": "pc-i440fx-7.2-machine",
+            "query-block": [{"device": drive} for drive in drives],
+        }
+
+    def execute_qmp(self, command, arguments=None):
+        return self._answers[command]
+
+
+def guest(view, *drives):
+    def monitor():
+        return contextlib.nullcontext(Qmp(*drives))
+
+    return SimpleNamespace(name="web", instance=INSTANCE, look=lambda: view, monitor=monitor)
 
 
 def make(view=None, runtime=RUNTIME, **options):
@@ -27,7 +46,7 @@ def make(view=None, runtime=RUNTIME, **options):
 def test_five_elements_of_which_four_are_the_runtime():
     text = make()
     assert isinstance(text, str)
-    assert json.loads(text) == [*RUNTIME, {"run_state": "running", "source": "node1"}]
+    assert json.loads(text) == [*RUNTIME, TOLD]
     assert json.loads(info.runtime_of(text)) == RUNTIME
 
 
@@ -80,3 +99,18 @@ def test_unless_it_is_said_the_command_decides(text):
 def test_damage_is_an_error_of_the_family(text):
     with pytest.raises(errors.HypervisorError, match="migration information"):
         info.runtime_of(text)
+
+
+def test_the_alias_of_a_machine_becomes_the_type_that_qemu_has():
+    runtime = [["/usr/bin/qemu", "-machine", "pc,accel=kvm"], [], {}, []]
+    sent = json.loads(info.runtime_of(make(runtime=runtime)))
+    assert sent[0] == ["/usr/bin/qemu", "-machine", "pc-i440fx-7.2,accel=kvm"]
+
+
+@pytest.mark.parametrize(("drive", "bus"), [("ide0-hd0", "ide.0"), ("", "ide.1")])
+def test_ide_disks_are_where_qemu_has_them(drive, bus):
+    runtime = [["/usr/bin/qemu"], [], {"disk_type": "ide"}, [[{"uuid": "a-b-c-d-e"}, "/l", None]]]
+    text = info.make(guest(View(run_state="running"), drive), lambda name: json.dumps(runtime))
+    disk = json.loads(info.runtime_of(text))[3][0][0]
+    here = {"driver": "ide-hd", "id": "disk-a-b-c", "bus": bus, "unit": 0}
+    assert disk.get("hvinfo") == (here if compat.HAS_BLOCKDEV else None)

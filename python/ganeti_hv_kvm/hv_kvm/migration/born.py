@@ -1,0 +1,91 @@
+"""What a guest was born with, and must find again where it goes.
+
+Its source asks QEMU, which knows; where the source is Ganeti's own module, the stored words have to
+tell it. A guest of which nobody knows where its disks are is not taken: it was seen to lose them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from ganeti import constants, errors
+
+from ganeti_hv_kvm.hv_kvm import compat, machine_type, runtime_upgrade
+from ganeti_hv_kvm.hv_kvm.command_line import ide
+from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+
+from .view import MigratingGuest
+
+_COMMAND, _HVPARAMS, _DISKS = 0, 2, 3
+# Keys in what travels with the runtime.
+_IDE, _MACHINE = "ide_words", "machine"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# QEMU's own name for a disk that -drive if=ide made.
+_OWN_NAME = re.compile(r"ide\d+-hd\d+")
+
+
+def _on_ide(runtime: Any) -> bool:
+    # one that cannot be read is refused elsewhere, with the reason
+    hvparams = runtime[_HVPARAMS] if len(runtime) > _HVPARAMS else None
+    return isinstance(hvparams, dict) and bool(
+        hvparams.get(constants.HV_DISK_TYPE) == constants.HT_DISK_IDE
+    )
+
+
+def tell(guest: MigratingGuest, runtime: list[Any]) -> dict[str, str]:
+    """Ask QEMU for what ``keep`` writes down: its machine's type, and whose words made IDE disks.
+
+    What QEMU does not tell is left out: the target refuses a guest whose disks it cannot place.
+    """
+    told: dict[str, str] = {}
+    try:
+        with guest.monitor() as qmp:
+            told[_MACHINE] = machine_type.ask(qmp)
+            if _on_ide(runtime) and any(runtime[_DISKS:]):
+                answer = qmp.execute_qmp("query-block")
+                names = [str(one.get("device")) for one in answer if isinstance(one, dict)]
+                by_drive = any(map(_OWN_NAME.fullmatch, names))
+                told[_IDE] = ide.DRIVE if by_drive else ide.BLOCKDEV
+    except errors.HypervisorError as err:
+        logging.warning("QEMU of %s does not tell all of its hardware: %s", guest.name, err)
+    return told
+
+
+def keep(runtime: list[Any], told: Any) -> None:
+    """Write into a runtime what its source told."""
+    if not isinstance(told, dict):
+        return
+    machine = told.get(_MACHINE)
+    if isinstance(machine, str) and _NAME.fullmatch(machine):
+        machine_type.keep(runtime[_COMMAND], machine)
+    if told.get(_IDE) in (ide.DRIVE, ide.BLOCKDEV):
+        runtime_upgrade.place_ide_disks(runtime, told[_IDE])
+
+
+def check(name: str, runtime: Any, facts: QemuFacts) -> None:
+    """Look whether a guest will find here what it was born with.
+
+    Raises:
+        errors.HypervisorError: it will not, or nobody knows; nothing was done.
+    """
+    try:
+        machine_type.check(runtime[_COMMAND], facts)
+        _check_ide(runtime)
+    except errors.HypervisorError as err:
+        raise errors.HypervisorError(
+            f"Instance {name} was not accepted, and runs on where it is: {err}"
+        ) from err
+
+
+def _check_ide(runtime: Any) -> None:
+    if not compat.HAS_BLOCKDEV or not _on_ide(runtime):
+        return
+    unknown = [disk.uuid for disk, _, _ in runtime[_DISKS] if not ide.is_placed(disk.hvinfo)]
+    if unknown:
+        raise errors.HypervisorError(
+            f"nobody knows at which places of its IDE buses it has disk {', '.join(unknown)}: one"
+            " that Ganeti 3.0 started has them at others than one of 3.1. Enable ganeti-hv-kvm on"
+            " its node, where it asks its QEMU; or shut it down, and start it anew"
+        )
