@@ -132,7 +132,7 @@ def build(request: StartRequest) -> list[str]:
     command = [request.facts.path]
     for section in _STORED[request.dialect.name]:
         command += section(request)
-    return command
+    return old_words.translate(command, request.facts)
 
 
 def complete(command: Sequence[str], completion: Completion) -> list[str]:
