@@ -37,6 +37,7 @@ from .ganeti import error_family, unknown_parameters
 from .ganeti.unknown_parameters import left_to_own_module
 from .hotplug.facade import HotplugMethods
 from .kvm_runtime import KVMRuntime
+from .migration import afterwards, departure
 from .migration.facade import MigrationMethods
 from .parameters import PARAMETERS, UNKNOWN
 from .private_names import PrivateNames
@@ -141,6 +142,7 @@ class KVMHypervisor(
         """
         settings.check()
         self._CheckDown(instance.name)
+        departure.check_start(instance)
         self.ValidateParameters(instance.hvparams)
         remote_image.check(instance.hvparams)
         files = self._Files(instance.name)
@@ -204,6 +206,7 @@ class KVMHypervisor(
             errors.HypervisorError: whether it still runs, or is down now, and why.
         """
         settings.check()
+        afterwards.refuse_if_left(self._Migrating(instance))
         files = self._Files(instance.name)
         load, save = self._LoadCurrentRuntime, self._SaveKVMRuntime
         reboot.reboot(instance, files, self._Hooks(), load, save)
@@ -276,21 +279,25 @@ class KVMHypervisor(
 
     def ListInstances(self, hvparams: Any = None) -> list[str]:
         """Name the instances whose QEMU runs on this node."""
-        return [
+        names = [
             name
             for name in instance_files.names_in(self._PIDS_DIR)
             if self._InstancePidAlive(name)[2]
         ]
+        self._LookAfterMigrations(names)
+        return names
 
     def GetInstanceInfo(
         self, instance_name: str, hvparams: Any = None
     ) -> inventory.InstanceInfo | None:
         """Tell (name, process id, MiB, vCPUs, state, 0) of an instance; None if it is down."""
+        self._LookAfterMigrations([instance_name])
         return inventory.instance_info(self._Files(instance_name))
 
     def GetAllInstancesInfo(self, hvparams: Any = None) -> list[inventory.InstanceInfo]:
         """Tell the same of every instance of this node that runs or was shut down by its user."""
         names = inventory.names_with_runtime(self._CONF_DIR)
+        self._LookAfterMigrations(names)
         return inventory.all_infos(map(self._Files, names))
 
     def GetNodeInfo(self, hvparams: Any = None) -> dict[str, Any]:

@@ -44,13 +44,18 @@ def instance_info(files: InstanceFiles) -> InstanceInfo | None:
 def all_infos(instances: Iterable[InstanceFiles]) -> list[InstanceInfo]:
     """Tell what is known of the instances that run or were shut down by their users.
 
+    A QEMU that waits for a guest, as it says itself, is not that guest: that still runs on the node
+    it comes from, where Ganeti expects it.
+
     All are asked at once. What QEMU does not answer within the deadline of a listing is taken from
     its command line, so that a guest that hangs is still listed.
     """
-    return _infos(instances, settings.LISTING.seconds())
+    return _infos(instances, settings.LISTING.seconds(), waiting=False)
 
 
-def _infos(instances: Iterable[InstanceFiles], deadline: float | None) -> list[InstanceInfo]:
+def _infos(
+    instances: Iterable[InstanceFiles], deadline: float | None, *, waiting: bool = True
+) -> list[InstanceInfo]:
     guests = list(instances)
     processes: list[ProcessInfo | None] = []
 
@@ -64,8 +69,14 @@ def _infos(instances: Iterable[InstanceFiles], deadline: float | None) -> list[I
     infos = (
         _tell(process, answer) if process else _shut_down(files)
         for files, process, answer in zip(guests, processes, answers, strict=True)
+        if waiting or not _waits(answer)
     )
     return [info for info in infos if info]
+
+
+def _waits(answer: fleet.Answer) -> bool:
+    status = answer.values.get(_STATUS)
+    return isinstance(status, dict) and status.get("status") == "inmigrate"
 
 
 def _find(files: InstanceFiles) -> ProcessInfo | None:

@@ -18,7 +18,7 @@ class AtSource(enum.Enum):
     CLEAN_UP = "remove the files of a guest that is gone"
     END = "end the stale QEMU, then clean up"
     REFUSE = "leave it: the guest is still here"
-    UNKNOWN = "leave it: QEMU does not say where the guest is"
+    UNKNOWN = "leave it: it cannot be told where the guest is"
     MOVED = "leave it stopped: the guest is at the target"
     SPLIT = "leave it: the guest runs at the target, and part of its memory is here"
     DOUBTFUL = "leave it stopped: the target may have the guest"
@@ -33,7 +33,7 @@ class AtTarget(enum.Enum):
 
     CLEAN_UP = "remove the files of a guest that is gone"
     END = "end the QEMU that waits for the guest, then clean up"
-    UNKNOWN = "leave it: QEMU does not say whether it has the guest"
+    UNKNOWN = "leave it: it cannot be told whether the guest is here"
     KEEP = "leave it: the guest is here"
     LOST = "the guest should be here, but its QEMU is gone"
     WAIT = "wait: QEMU is still receiving"
@@ -67,11 +67,18 @@ _ABORTED: dict[str, AtSource] = {
 
 def at_source(view: View, success: bool) -> AtSource:
     """Decide for the node that the guest came from; ``success`` is what Ganeti says."""
+    if view.alive is None:
+        return AtSource.UNKNOWN
     if not view.alive:
         return AtSource.CLEAN_UP
     if not view.answers:
         return AtSource.END if success else AtSource.UNKNOWN
     return _source_after_success(view) if success else _source_after_abort(view)
+
+
+def is_at_rest(view: View) -> bool:
+    """Whether no migration away from here is under way; "completed" may have brought the guest."""
+    return view.status in ("none", "failed", "cancelled", "completed") and not has_left(view)
 
 
 def has_left(view: View) -> bool:
@@ -105,6 +112,8 @@ def _source_after_abort(view: View) -> AtSource:
 
 def at_target(view: View, success: bool) -> AtTarget:
     """Decide for the node that the guest goes to; ``success`` is what Ganeti says."""
+    if view.alive is None:
+        return AtTarget.UNKNOWN
     if not view.alive:
         return AtTarget.LOST if success else AtTarget.CLEAN_UP
     if not view.answers:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from ganeti import constants, objects
 
 from ganeti_hv_kvm.hv_kvm import settings
 
-from . import capabilities, incoming_nics, info, source, status, target
+from . import afterwards, capabilities, incoming_nics, info, source, status, target
 from .view import MigratingGuest
 
 if TYPE_CHECKING:
@@ -30,13 +33,24 @@ class MigrationMethods:
     def _Migrating(self, instance: Any) -> MigratingGuest:
         return MigratingGuest(instance, self._Files(instance.name), self._Hooks())
 
+    def _LookAfterMigrations(self, names: Iterable[str]) -> None:
+        """Settle what is left of migrations of these instances; nothing is raised."""
+        guests = afterwards.concerned(map(self._Files, names))
+        afterwards.notice_each(
+            MigratingGuest(objects.Instance(name=files.name), files, self._Hooks())
+            for files in guests
+        )
+
     def _ReconcileDevices(self, instance: Any) -> None:
         """Bring the runtime file up to date with QEMU's devices."""
 
     def MigrationInfo(self, instance: Any) -> str:
         """Tell what the target has to know of a guest, as text for its methods below."""
+        guest = self._Migrating(instance)
+        # a guest that was left paused is not to arrive paused
+        afterwards.notice_each([guest])
         return info.make(
-            self._Migrating(instance),
+            guest,
             self._ReadKVMRuntime,
             lambda: self._ReconcileDevices(instance),
         )
@@ -51,7 +65,8 @@ class MigrationMethods:
             own().AcceptInstance(instance, info, target)
             return
         settings.check()
-        _accept(self._Migrating(instance), info, target, self.CleanupInstance)
+        guest = self._Migrating(instance)
+        _accept(guest, info, target, self._WriteKVMRuntime, self.CleanupInstance)
 
     def MigrateInstance(
         self, cluster_name: str, instance: Any, target: str, live_migration: bool
@@ -70,7 +85,11 @@ class MigrationMethods:
         Raises:
             errors.HypervisorError: it ended without success; QEMU's reason.
         """
-        return status.get(self._Migrating(instance))
+        guest = self._Migrating(instance)
+        told = status.get(guest)
+        if told.status == constants.HV_MIGRATION_COMPLETED:
+            afterwards.remember_if_left(guest)
+        return told
 
     def FinalizeMigrationSource(self, instance: Any, success: bool, live: bool) -> None:
         """End the stale QEMU after a migration, or keep the guest here after an abort.

@@ -7,6 +7,7 @@ and learn from MIGRATION_PHASE which time it is.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -57,10 +58,7 @@ def _nics(text: str) -> list[Any]:
 
 
 def undo(guest: MigratingGuest, text: str) -> None:
-    """Undo ``before_arrival`` for a guest that will not come; nothing is raised.
-
-    Its runtime file, which names the NICs of any other guest, is written when it has come.
-    """
+    """Undo ``before_arrival`` for a guest that will not come; nothing is raised."""
     if not nic_scripts.are_undone():
         return
     try:
@@ -70,6 +68,11 @@ def undo(guest: MigratingGuest, text: str) -> None:
         return
     there = [(seq, nic) for seq, nic in enumerate(known) if not nics.waits_for_migration(nic)]
     nic_scripts.undo_each(guest.instance, guest.files, there)
+    # the others were never set up: the clean-up that follows must not undo them
+    for seq, nic in enumerate(known):
+        if nics.waits_for_migration(nic):
+            with contextlib.suppress(OSError):
+                utils.RemoveFile(guest.files.nic_file(seq))
 
 
 def after_arrival(guest: MigratingGuest, text: str) -> None:

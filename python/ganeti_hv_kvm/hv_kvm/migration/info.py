@@ -14,10 +14,12 @@ from ganeti import errors, serializer
 
 from ganeti_hv_kvm.hv_kvm.command_line import START_PAUSED
 
-from . import born
+from . import answers, born
 from .view import MigratingGuest
 
 _ELEMENTS = 4
+#: Characters; a guest with all disks and NICs that Ganeti allows has a twentieth of it.
+_MOST = 1 << 20
 _RUN_STATE = "run_state"
 _SOURCE = "source"
 
@@ -80,13 +82,38 @@ def command_of(runtime: str | bytes) -> list[str]:
 
 
 def _load(info: str | bytes) -> list[Any]:
+    if not isinstance(info, str | bytes):
+        raise errors.HypervisorError(
+            f"the migration information is a {type(info).__name__}, not a text"
+        )
+    if len(info) > _MOST:
+        raise errors.HypervisorError(
+            f"the migration information has {len(info)} characters, {_MOST} are the most"
+        )
     try:
         loaded = serializer.Load(info)
-    except ValueError as err:
-        raise errors.HypervisorError(f"the migration information is not JSON: {err}") from err
-    if not isinstance(loaded, list) or not loaded or not isinstance(loaded[0], list):
+    except (ValueError, RecursionError) as err:
+        reason = answers.quote(str(err))
+        raise errors.HypervisorError(f"the migration information is not JSON: {reason}") from err
+    if not isinstance(loaded, list) or not loaded or not _is_command(loaded[0]):
         raise errors.HypervisorError("the migration information is not that of a KVM guest")
     return loaded
+
+
+def _is_command(words: Any) -> bool:
+    """Whether these can be the arguments of a program."""
+    return (
+        isinstance(words, list)
+        and bool(words)
+        and all(isinstance(word, str) and _can_be_argument(word) for word in words)
+    )
+
+
+def _can_be_argument(word: str) -> bool:
+    try:
+        return b"\0" not in word.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
 
 
 def _dump(loaded: list[Any]) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 from ganeti import constants, errors, objects
 
-from . import capabilities
+from . import answers, capabilities
+from .answers import Migration
 from .view import MigratingGuest
 
 #: Passes over the guest's memory before the rest is fetched from the target's side.
@@ -40,15 +41,15 @@ def get(guest: MigratingGuest) -> Any:
             f"QEMU of instance {guest.name} ended while the guest was being sent"
         )
     with guest.monitor() as qmp:
-        answer = qmp.GetMigrationStatus()
-        state = answer.get("status", "none")
+        answer = answers.read_migration(qmp.GetMigrationStatus())
+        state = answer.status
         if state in _ENDED_BADLY:
-            raise errors.HypervisorError(_failure(guest, state, answer.get("error-desc", "")))
+            raise errors.HypervisorError(_failure(guest, state, answer.error))
         if state == "pre-switchover":
             # the capability pause-before-switchover: nobody else would tell QEMU to go on
             qmp.execute_qmp("migrate-continue", {"state": state})
         switched = state == constants.HV_MIGRATION_ACTIVE and _start_postcopy(guest, qmp, answer)
-    return _status(state, answer.get("ram", {}), switched)
+    return _status(answer, switched)
 
 
 def _failure(guest: MigratingGuest, state: str, reason: str) -> str:
@@ -56,10 +57,9 @@ def _failure(guest: MigratingGuest, state: str, reason: str) -> str:
     return f"The migration of instance {guest.name} {_ENDED_BADLY[state]}{reason}"
 
 
-def _start_postcopy(guest: MigratingGuest, qmp: Any, answer: dict[str, Any]) -> bool:
+def _start_postcopy(guest: MigratingGuest, qmp: Any, answer: Migration) -> bool:
     """Switch to postcopy if the instance wants it and its memory was sent once."""
-    passes = answer.get("ram", {}).get("dirty-sync-count", 0)
-    if passes < POSTCOPY_AFTER_PASSES or not capabilities.has_postcopy(guest.instance):
+    if answer.passes < POSTCOPY_AFTER_PASSES or not capabilities.has_postcopy(guest.instance):
         return False
     try:
         qmp.StartPostcopyMigration()
@@ -71,7 +71,8 @@ def _start_postcopy(guest: MigratingGuest, qmp: Any, answer: dict[str, Any]) -> 
     return True
 
 
-def _status(state: str, ram: dict[str, Any], switched: bool) -> Any:
+def _status(answer: Migration, switched: bool) -> Any:
+    state = answer.status
     known = state in constants.HV_KVM_MIGRATION_VALID_STATUSES
     if not known:
         logging.debug("QEMU's migration state '%s' counts as active", state)
@@ -80,7 +81,7 @@ def _status(state: str, ram: dict[str, Any], switched: bool) -> Any:
         postcopy_status=constants.HV_KVM_MIGRATION_POSTCOPY_ACTIVE if switched else None,
     )
     # Ganeti divides by the total
-    if ram.get("total"):
-        status.transferred_ram = ram["transferred"]
-        status.total_ram = ram["total"]
+    if answer.total:
+        status.transferred_ram = answer.transferred
+        status.total_ram = answer.total
     return status
