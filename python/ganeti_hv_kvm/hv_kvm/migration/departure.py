@@ -24,7 +24,7 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from ganeti import errors, pathutils, ssconf, utils
+from ganeti import constants, errors, pathutils, ssconf, utils
 
 #: Below Ganeti's data directory.
 DIRECTORY = "kvm-departed"
@@ -282,7 +282,8 @@ def _prune(keep: str) -> None:
     if not others:
         return
     try:
-        there = set(ssconf.SimpleStore().GetInstanceList())
+        path = ssconf.SimpleStore().KeyToFilename(constants.SS_INSTANCE_LIST)
+        there = set(utils.ReadFile(path).split())
     except (errors.GenericError, OSError) as err:
         logging.info("Old records of migrated guests are kept: %s", err)
         return
