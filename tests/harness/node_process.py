@@ -19,6 +19,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import instance, node
 
+#: What Ganeti's configuration has of an instance beside its parameters.
+_CONFIGURATION = ("uuid", "serial_no", "disks_active")
+
 
 class Requests:
     """What a node can be asked; instances come as what `instance.instance` takes."""
@@ -36,8 +39,11 @@ class Requests:
         wanted.pop("disk_folder", None)
         wanted.pop("disk_count", None)
         primary = wanted.pop("primary_node", "first")
+        configuration = {key: wanted.pop(key) for key in _CONFIGURATION if key in wanted}
         made = instance.instance(nics=nics, **wanted)
         made.primary_node = primary
+        for key, value in configuration.items():
+            setattr(made, key, value)
         return made
 
     def _disks(self, wanted: dict[str, Any]) -> list[Any]:
@@ -66,6 +72,9 @@ class Requests:
         status = self._node.hypervisor().GetMigrationStatus(self._instance(wanted))
         names = ("status", "postcopy_status", "transferred_ram", "total_ram")
         return {name: getattr(status, name, None) for name in names}
+
+    def GetAllInstancesInfo(self) -> list[str]:
+        return [info[0] for info in self._node.hypervisor().GetAllInstancesInfo()]
 
     def ListInstances(self) -> list[str]:
         return list(self._node.hypervisor().ListInstances())

@@ -250,6 +250,13 @@ class KVMHypervisor(
         path = self._InstanceKVMRuntime(instance_name)
         try:
             return str(utils.ReadFile(path))
+        except FileNotFoundError as err:
+            raise errors.HypervisorError(
+                f"{path} cannot be read: {err}. If instance {instance_name} runs here, what it was"
+                " started with is not known any more (Ganeti's own module leaves it so after a"
+                " migration whose end it does not hear). It runs on, and can be shut down;"
+                f" 'gnt-instance reboot --type=full {instance_name}' puts that right"
+            ) from err
         except (OSError, ValueError) as err:
             raise errors.HypervisorError(f"{path} cannot be read: {err}") from err
 

@@ -33,6 +33,14 @@ def nodes(generation: str, bridge: str) -> Iterator[two_nodes.Pair]:
 
 
 @pytest.fixture
+def impatient_nodes(generation: str, bridge: str) -> Iterator[two_nodes.Pair]:
+    """They wait 2 s for an answer to a question about a migration."""
+    ours = (generation, node.OURS)
+    with two_nodes.pair(ours, ours, GANETI_HV_KVM_MIGRATION_TIMEOUT="2") as made:
+        yield made
+
+
+@pytest.fixture
 def qemu(request: pytest.FixtureRequest) -> str:
     """The QEMU of the guests; a test may ask for another one, or for each in turn."""
     return str(getattr(request, "param", paths.QEMU))

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import migrants, node, paths, proxy, two_nodes
+from harness import migrants, paths, proxy
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError
 
@@ -282,13 +282,6 @@ def test_only_the_source_hears_of_the_end(nodes, make):
     with pytest.raises(RemoteError, match="was not ended"):
         nodes.target.call("FinalizeMigrationDst", guest, info, False)
     assert nodes.run_states(guest["name"]) == ("gone", "running")
-
-
-@pytest.fixture
-def impatient_nodes(generation):
-    ours = (generation, node.OURS)
-    with two_nodes.pair(ours, ours, GANETI_HV_KVM_MIGRATION_TIMEOUT="2") as made:
-        yield made
 
 
 def test_a_source_that_cannot_be_asked_in_the_end(impatient_nodes, make):

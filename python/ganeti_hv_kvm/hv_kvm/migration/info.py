@@ -102,14 +102,14 @@ def _load(info: str | bytes) -> list[Any]:
 
 def _is_command(words: Any) -> bool:
     """Whether these can be the arguments of a program."""
-    return (
-        isinstance(words, list)
-        and bool(words)
-        and all(isinstance(word, str) and _can_be_argument(word) for word in words)
-    )
+    return isinstance(words, list) and bool(words) and all(_can_be_argument(word) for word in words)
 
 
-def _can_be_argument(word: str) -> bool:
+def _can_be_argument(word: Any) -> bool:
+    if isinstance(word, int):
+        return True  # so Ganeti's own module stores memory and ports
+    if not isinstance(word, str):
+        return False
     try:
         return b"\0" not in word.encode("utf-8")
     except UnicodeEncodeError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganeti_hv_kvm.hv_kvm.migration.decision import AtSource, AtTarget, at_source, at_target
-from ganeti_hv_kvm.hv_kvm.migration.view import GONE, SILENT, View
+from ganeti_hv_kvm.hv_kvm.migration.view import GONE, SILENT, UNSEEN, View
 
 DOCS = Path(__file__).resolve().parents[4] / "docs/migration.md"
 
@@ -36,6 +36,7 @@ def view(status: str, run_state: str) -> View:
     ("seen", "action"),
     [
         (GONE, AtSource.CLEAN_UP),
+        (UNSEEN, AtSource.UNKNOWN),
         (SILENT, AtSource.END),
         (view("completed", "postmigrate"), AtSource.END),
         (view("completed", "finish-migrate"), AtSource.END),
@@ -55,6 +56,7 @@ def test_source_after_success(seen, action):
     ("seen", "action"),
     [
         (GONE, AtSource.CLEAN_UP),
+        (UNSEEN, AtSource.UNKNOWN),
         (SILENT, AtSource.UNKNOWN),
         (view("none", "running"), AtSource.STAY),
         (view("none", "paused"), AtSource.STAY),
@@ -92,6 +94,8 @@ def test_source_after_an_abort(seen, action):
     ("seen", "success", "action"),
     [
         (GONE, True, AtTarget.LOST),
+        (UNSEEN, True, AtTarget.UNKNOWN),
+        (UNSEEN, False, AtTarget.UNKNOWN),
         (SILENT, True, AtTarget.UNKNOWN),
         (view("active", "inmigrate"), True, AtTarget.WAIT),
         (view("completed", "running"), True, AtTarget.DONE),

@@ -95,7 +95,27 @@ def test_unless_it_is_said_the_command_decides(text):
     assert info.was_running(INSTANCE, json.dumps(runtime)) is False
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '["kvm"]', "nonsense"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '["kvm"]',
+        "nonsense",
+        "[[]]",
+        '[["kvm", null]]',
+        '[["kvm", "a\\u0000b"]]',
+        '[["kvm", "\\ud800"]]',
+        "[" * 100_000,
+        "[[" + "9" * 5000 + "]]",
+        '[["' + "x" * (1 << 20) + '"]]',
+        b"\xff",
+        None,
+        5,
+    ],
+    ids=range(15),
+)
 def test_damage_is_an_error_of_the_family(text):
     with pytest.raises(errors.HypervisorError, match="migration information"):
         info.runtime_of(text)

@@ -59,6 +59,38 @@ def test_gone(guest):
     assert guest.made.look() == view.GONE
 
 
+def test_whether_it_is_there_cannot_be_told(guest, monkeypatch):
+    def pid_alive(name):
+        raise errors.HypervisorError("no descriptor is left")
+
+    monkeypatch.setattr(guest.made.hooks, "pid_alive", pid_alive)
+    seen = guest.made.look()
+    assert seen.alive is None
+    assert "no descriptor" in seen.error
+    assert not guest.made.is_gone()
+    assert "no descriptor" in guest.made.process()
+
+
+def test_that_it_went_meanwhile_cannot_be_told(guest, monkeypatch):
+    guest.kind.answers = None
+    asked = []
+
+    def pid_alive(name):
+        asked.append(name)
+        if len(asked) > 2:
+            raise errors.HypervisorError("no descriptor is left")
+        return "", 7, True
+
+    monkeypatch.setattr(guest.made.hooks, "pid_alive", pid_alive)
+    assert guest.made.look().alive is None
+
+
+@pytest.mark.parametrize("answer", [{"status": 5}, {"status": "a\nb"}, [], None])
+def test_nonsense_is_silence(guest, monkeypatch, answer):
+    monkeypatch.setattr(guest.kind, "GetMigrationStatus", lambda self: answer)
+    assert guest.made.look() == view.SILENT
+
+
 def test_silent(guest):
     guest.kind.answers = None
     assert guest.made.look() == view.SILENT
