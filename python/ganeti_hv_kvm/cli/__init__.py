@@ -1,4 +1,4 @@
-"""The operator's command: enable, disable, status.
+"""The operator's command: enable, disable, status, forget-departure.
 
 Exit status: 0 done, or for `status`: Ganeti gets this package's KVM module; 1 for `status` alone:
 Ganeti gets its original; 2 wrong usage; 3 failed, with the reason on stderr and nothing changed.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ganeti_hv_kvm.cli import site_hook
+from ganeti_hv_kvm.cli import departures, site_hook
 from ganeti_hv_kvm.cli.interpreter import Answer, AskError, Runtime, ask, find_runtime
 
 DONE, ORIGINAL, FAILED = 0, 1, 3
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
+    departures.add_to(commands, where)
     return parser
 
 
