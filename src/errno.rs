@@ -1,4 +1,4 @@
-//! The words for an errno.
+//! The words for an errno, and calls that a signal interrupted.
 
 use nix::errno::Errno;
 
@@ -8,6 +8,16 @@ pub(crate) fn text(errno: Errno) -> String {
     match text.find(" (os error ") {
         Some(end) => text.chars().take(end).collect(),
         None => text,
+    }
+}
+
+/// Makes a system call again for as long as a signal comes in between.
+pub(crate) fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
     }
 }
 

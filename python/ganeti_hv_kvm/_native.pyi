@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple, Self, final
 
 from typing_extensions import disjoint_base
 
+from ganeti_hv_kvm.errors import ProcessUnknownError
+
 __all__ = [
     "IFF_MULTI_QUEUE",
     "IFF_NO_PI",
@@ -27,7 +29,13 @@ __all__ = [
     "_ProbeTapMqVirtioNet",
     "_ProbeTapVnetHdr",
     "__version__",
+    "end_process",
+    "find_process",
+    "find_processes",
+    "process_condition",
+    "process_values",
     "query_fleet",
+    "wait_for_process",
 ]
 
 __version__: Final[str]
@@ -199,3 +207,14 @@ def query_fleet(
     pids: Sequence[int | None] | Callable[[], Sequence[int | None]] | None = None,
     max_message_size: int | None = None,
 ) -> list[FleetAnswer]: ...
+
+_Path = str | os.PathLike[str]
+
+def find_process(pidfile: _Path, monitor: _Path) -> int | None: ...
+def find_processes(
+    places: Sequence[tuple[_Path, _Path]],
+) -> list[tuple[int, int | None, int | None] | ProcessUnknownError | None]: ...
+def process_condition(pid: int) -> str: ...
+def process_values(pid: int) -> tuple[str | None, int | None, int | None]: ...
+def end_process(pidfile: _Path, monitor: _Path, grace: float) -> tuple[str, int, str, str]: ...
+def wait_for_process(pid: int, seconds: float) -> bool: ...

@@ -45,6 +45,13 @@ class TapError(HypervisorError):
     errno: int | None = None
 
 
+class ProcessUnknownError(HypervisorError):
+    """It cannot be told whether an instance's QEMU runs, or whether it is that: not a no.
+
+    Nothing was started, ended or removed on it.
+    """
+
+
 class QmpError(HypervisorError):
     """What all errors of a QMP connection have in common."""
 

@@ -79,6 +79,11 @@ pub(crate) fn from_tap(py: Python<'_>, error: &TapError) -> PyErr {
     new(py, "TapError", error.to_string(), &[("errno", errno)])
 }
 
+/// It cannot be told whether a process is there.
+pub(crate) fn process_unknown(py: Python<'_>, text: String) -> PyErr {
+    new(py, "ProcessUnknownError", text, &[])
+}
+
 /// An error that the binding itself finds.
 pub(crate) fn protocol(py: Python<'_>, text: String) -> PyErr {
     new(py, "QmpProtocolError", text, &[])

@@ -9,6 +9,7 @@ mod event;
 mod fleet;
 mod json;
 mod message;
+mod process;
 mod qmp;
 mod tap;
 mod wait;
@@ -25,6 +26,11 @@ mod native {
     use super::fleet::{FleetAnswer, query_fleet};
     #[pymodule_export]
     use super::message::QmpMessage;
+    #[pymodule_export]
+    use super::process::{
+        end_process, find_process, find_processes, process_condition, process_values,
+        wait_for_process,
+    };
     #[pymodule_export]
     use super::qmp::QmpConnection;
     #[pymodule_export]

@@ -32,6 +32,21 @@ fn run_handlers(py: Python<'_>) -> PyResult<()> {
     py.check_signals()
 }
 
+/// Runs `call` without the GIL. It asks between the slices of its wait whether to go on; where a
+/// signal handler raised meanwhile, that goes on as it is.
+pub(crate) fn watching_signals<T: Send>(
+    py: Python<'_>,
+    call: impl FnOnce(&dyn Fn() -> bool) -> T + Send,
+) -> PyResult<T> {
+    let signals = Signals::default();
+    let result = py.detach(|| call(&|| signals.check().is_ok()));
+    let raised = signals.raised.into_inner();
+    match raised.unwrap_or_else(PoisonError::into_inner) {
+        Some(raised) => Err(raised),
+        None => Ok(result),
+    }
+}
+
 /// Runs `call` without the GIL until `limit` has passed; errors become Python's.
 pub(crate) fn without_gil<T: Send>(
     py: Python<'_>,

@@ -12,8 +12,9 @@ pub enum PeerState {
     Zombie(i32),
     /// Its process is stopped (SIGSTOP, or a debugger).
     Stopped(i32),
-    /// No greeting, and somebody else is connected: QEMU serves one client at a time.
-    HeldByAnother,
+    /// No greeting, and somebody else is connected: QEMU serves one client at a time. His process,
+    /// if it can be seen from here.
+    HeldByAnother(Option<i32>),
     /// It runs, and did not answer.
     Silent(i32),
     /// Nothing is known.
@@ -26,7 +27,10 @@ impl fmt::Display for PeerState {
             Self::Gone(pid) => write!(f, "its process {pid} is gone"),
             Self::Zombie(pid) => write!(f, "its process {pid} has ended"),
             Self::Stopped(pid) => write!(f, "its process {pid} is stopped"),
-            Self::HeldByAnother => f.write_str("another client holds this monitor"),
+            Self::HeldByAnother(None) => f.write_str("another client holds this monitor"),
+            Self::HeldByAnother(Some(pid)) => {
+                write!(f, "another client holds this monitor: process {pid}")
+            }
             Self::Silent(pid) => write!(f, "its process {pid} is alive but does not answer"),
             Self::Unknown => f.write_str("there is no answer"),
         }

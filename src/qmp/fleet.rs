@@ -344,7 +344,7 @@ impl<'a> Fleet<'a> {
             let look = || sockets.get_or_init(Sockets::look);
             let peer = peer::state_among(look, &guest.path, pid, greeted);
             let verdict = match peer {
-                PeerState::HeldByAnother => Verdict::Busy,
+                PeerState::HeldByAnother(_) => Verdict::Busy,
                 PeerState::Stopped(_) => Verdict::Stopped,
                 PeerState::Gone(_) | PeerState::Zombie(_) => Verdict::Gone,
                 PeerState::Silent(_) | PeerState::Unknown => Verdict::Silent,

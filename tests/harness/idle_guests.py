@@ -81,8 +81,9 @@ def _start(run_folder: Path, name: str, machine: Iterable[str]) -> IdleGuest:
     pidfile, runtime = run_folder / "pid" / name, run_folder / "conf" / f"{name}.runtime"
     argv = [str(paths.QEMU), "-name", name, "-m", str(MEMORY), *machine]
     argv += ["-nodefaults", "-display", "none", "-qmp", f"unix:{qmp},server=on,wait=off"]
+    # QEMU locks it, and is known by that.
+    argv += ["-pidfile", str(pidfile)]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
-    pidfile.write_text(f"{process.pid}\n")
     runtime.write_text("{}")
     return IdleGuest(name, process, qmp, pidfile, runtime)
 

@@ -100,7 +100,11 @@ fn a_monitor_that_another_client_holds_is_named_so() {
     let ErrorKind::TimedOut { peer, .. } = &error.kind else {
         panic!("{error}");
     };
-    assert_eq!(*peer, PeerState::HeldByAnother);
+    let ours = i32::try_from(std::process::id()).unwrap();
+    assert_eq!(*peer, PeerState::HeldByAnother(Some(ours)));
+    assert!(error.to_string().contains(&format!(
+        "another client holds this monitor: process {ours}"
+    )));
     holder.close();
 }
 

@@ -23,7 +23,7 @@ MOST_LINES_OF_A_FUNCTION = 60
 # who may be imported by it and by each other only.
 FACADE = {"hypervisor"}
 MIXINS = {"private_names", "launch_names", "hotplug.facade", "migration.facade"}
-NATIVE = {"monitor", "netdev", "fleet"}
+NATIVE = {"monitor", "netdev", "fleet", "instance_process"}
 
 # What the command line is made of: all pure, as it is itself.
 PURE = {"command_line", "compat", "devices", "kvm_utils", "q35", "qemu_binary"}

@@ -33,12 +33,14 @@ class Answer(NamedTuple):
         values: the value of "return" of each command that QEMU carried out.
         refusals: QEMU's no to the others that it answered.
         error: why the verdict is another one than ANSWERED.
+        pid: the process that listens on the monitor, where it was reached.
     """
 
     verdict: Verdict
     values: dict[str, Any]
     refusals: dict[str, QmpRefusedError]
     error: BaseException | None
+    pid: int | None = None
 
 
 def ask(
@@ -52,7 +54,7 @@ def ask(
     Args:
         sockets: the path of each guest's QMP socket.
         find_pids: gives each guest's process; it works while QEMU does. A guest for which it
-            gives None is not waited for.
+            gives None is not waited for; 0 stands for one that is not known.
         commands: QMP's names, each once.
         deadline: seconds for everything together; None for a connection's own time-out.
 
@@ -75,4 +77,4 @@ def _answer(commands: Collection[str], answer: _native.FleetAnswer) -> Answer:
             refusals[command] = reply
         else:
             values[command] = reply
-    return Answer(Verdict(answer.verdict), values, refusals, answer.error)
+    return Answer(Verdict(answer.verdict), values, refusals, answer.error, answer.peer_pid)

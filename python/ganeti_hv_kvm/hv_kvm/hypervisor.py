@@ -19,7 +19,6 @@ from . import (
     affinity,
     assessment,
     console,
-    instance_files,
     inventory,
     launch,
     memory,
@@ -285,27 +284,49 @@ class KVMHypervisor(
     # What runs here
 
     def ListInstances(self, hvparams: Any = None) -> list[str]:
-        """Name the instances whose QEMU runs on this node."""
-        names = [
-            name
-            for name in instance_files.names_in(self._PIDS_DIR)
-            if self._InstancePidAlive(name)[2]
-        ]
-        self._LookAfterMigrations(names)
-        return names
+        """Name the instances whose QEMU runs on this node, or of which that cannot be told.
+
+        Raises:
+            errors.HypervisorError: the folders of their files cannot be read.
+        """
+        names = inventory.names_with_process(self._PIDS_DIR, self._CTRL_DIR)
+        running = [name for name in names if self._RunsOrMay(name)]
+        self._LookAfterMigrations(running)
+        return running
+
+    @classmethod
+    def _RunsOrMay(cls, instance_name: str) -> bool:
+        try:
+            return cls._InstancePidAlive(instance_name)[2]
+        except errors.HypervisorError as err:
+            logging.warning("%s. It stays in the list", err)
+            return True
 
     def GetInstanceInfo(
         self, instance_name: str, hvparams: Any = None
     ) -> inventory.InstanceInfo | None:
-        """Tell (name, process id, MiB, vCPUs, state, 0) of an instance; None if it is down."""
+        """Tell (name, process id, MiB, vCPUs, state, 0) of an instance; None if it is down.
+
+        Raises:
+            errors.HypervisorError: it cannot be told whether it runs.
+        """
         self._LookAfterMigrations([instance_name])
         return inventory.instance_info(self._Files(instance_name))
 
     def GetAllInstancesInfo(self, hvparams: Any = None) -> list[inventory.InstanceInfo]:
-        """Tell the same of every instance of this node that runs or was shut down by its user."""
-        names = inventory.names_with_runtime(self._CONF_DIR)
-        self._LookAfterMigrations(names)
-        return inventory.all_infos(map(self._Files, names))
+        """Tell the same of every instance of this node that runs or was shut down by its user.
+
+        One of which that cannot be told counts as running, with the process id 0.
+
+        Raises:
+            errors.HypervisorError: the folders of their files cannot be read.
+        """
+        names = {
+            *inventory.names_with_process(self._PIDS_DIR, self._CTRL_DIR),
+            *inventory.names_with_runtime(self._CONF_DIR),
+        }
+        self._LookAfterMigrations(sorted(names))
+        return inventory.all_infos(map(self._Files, sorted(names)))
 
     def GetNodeInfo(self, hvparams: Any = None) -> dict[str, Any]:
         """Tell memory (MiB) and CPUs of the node, and QEMU's version as hv_version."""

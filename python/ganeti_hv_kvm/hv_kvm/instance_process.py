@@ -1,162 +1,133 @@
-"""The QEMU process of an instance: is it there, what was it started with, how does it end."""
+"""The QEMU process of an instance: is it there, what was it started with, how does it end.
+
+Who it is the kernel says: whoever holds the lock of the pid file, or listens on the monitor's
+socket. Its command line is read for values alone. All of that is done in Rust (src/process).
+"""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
-import os
 import select
-import signal
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ganeti import errors
+
+from ganeti_hv_kvm import _native
+from ganeti_hv_kvm.errors import ProcessUnknownError
+
+from .instance_files import InstanceFiles
 
 #: Seconds that QEMU gets to flush its disks and go, before it is killed.
 TERM_GRACE = 30.0
 
 
-# proc(5): the field "flags" after the state letter, and the kernel's include/linux/sched.h
-_FLAGS = 6
-_PF_EXITING = 0x4
-
-_AT_ONCE = 1 << 15
-
-
 class ProcessInfo(NamedTuple):
-    """What the command line of a QEMU process tells: instance name, MiB of memory, vCPUs."""
+    """A QEMU process.
+
+    Attributes:
+        memory: MiB, as its command line says; None where that cannot be read.
+        vcpus: their number, likewise.
+    """
 
     pid: int
-    name: str
-    memory: int
-    vcpus: int
+    memory: int | None
+    vcpus: int | None
 
 
-def read_small(path: str) -> bytes:
-    """Read a file as a listing needs it: Python's file objects double the system calls."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        content = part = os.read(descriptor, _AT_ONCE)
-        while len(part) == _AT_ONCE:
-            part = os.read(descriptor, _AT_ONCE)
-            content += part
-        return content
-    finally:
-        os.close(descriptor)
+#: A process, None where there is none, or why it cannot be told
+Finding = ProcessInfo | ProcessUnknownError | None
 
 
-def _stat(pid: int) -> list[str]:
-    """Give the fields of /proc/PID/stat from the state letter on; none if the process is gone."""
-    try:
-        content = read_small(f"/proc/{pid}/stat")
-    except OSError:
-        return []
-    # the name in brackets may itself hold brackets and blanks
-    return content.rpartition(b")")[2].decode("ascii", "replace").split()
-
-
-def state(pid: int) -> str | None:
-    """Give the state letter of a process (proc(5): R, S, D, T, Z, ...), None if it is gone."""
-    fields = _stat(pid)
-    return fields[0] if fields else None
-
-
-def is_exiting(pid: int) -> bool:
-    """Tell whether the process is on its way out: its command line is gone, its files may not."""
-    fields = _stat(pid)
-    return len(fields) > _FLAGS and bool(int(fields[_FLAGS]) & _PF_EXITING)
-
-
-def is_stopped(pid: int) -> bool:
-    """Tell whether the process is stopped (SIGSTOP or a debugger): it will answer nobody."""
-    return state(pid) in ("T", "t")
-
-
-def info(pid: int) -> ProcessInfo:
-    """Read the command line of the QEMU process with the number ``pid``.
+def find(files: InstanceFiles) -> int | None:
+    """Give the process id of the instance's QEMU, None if it does not run.
 
     Raises:
-        errors.HypervisorError: there is no such process, or it is not an instance of Ganeti's.
+        ProcessUnknownError: it cannot be told; what could not be read, and what to do.
+    """
+    try:
+        return _native.find_process(files.pidfile, files.qmp)
+    except ProcessUnknownError as err:
+        raise _doubt(files, err) from err
+
+
+def find_all(guests: Sequence[InstanceFiles]) -> list[Finding]:
+    """Find the processes of many instances, with a few descriptors for all of them."""
+    found = _native.find_processes([(files.pidfile, files.qmp) for files in guests])
+    return [
+        _doubt(files, one) if isinstance(one, ProcessUnknownError) else one and ProcessInfo(*one)
+        for files, one in zip(guests, found, strict=True)
+    ]
+
+
+def _doubt(files: InstanceFiles, err: ProcessUnknownError) -> ProcessUnknownError:
+    return ProcessUnknownError(_explain(files, err))
+
+
+def _explain(files: InstanceFiles, err: ProcessUnknownError) -> str:
+    return (
+        f"Instance {files.name}: it cannot be told whether its QEMU runs: {err}. Nothing was"
+        " started, ended or removed on this doubt; 'lslocks' and 'ss -xlp' say who has"
+        f" {files.pidfile} and {files.qmp}. Let them be read, and try again"
+    )
+
+
+def info(pid: int) -> tuple[str, int, int]:
+    """Read the command line of process ``pid``: instance name, MiB of memory, number of vCPUs.
+
+    The numbers are 0 where they cannot be read. This says nothing about who the process is.
+
+    Raises:
+        errors.HypervisorError: there is no such process, or no name in its command line.
     """
     if pid <= 0:
         raise errors.HypervisorError(f"{pid} is not the number of a process")
-    try:
-        cmdline = read_small(f"/proc/{pid}/cmdline")
-    except OSError as err:
-        raise errors.HypervisorError(f"No process {pid}: {err.strerror}") from err
-    arguments = cmdline.decode("utf-8", "surrogateescape").split("\0")
-    values = dict(itertools.pairwise(arguments))
-    name = values.get("-name", "").split(",")[0]
+    if _native.process_condition(pid) == "gone":
+        raise errors.HypervisorError(f"No process {pid}")
+    name, memory, vcpus = _native.process_values(pid)
     if not name:
         raise errors.HypervisorError(f"Process {pid} is not a QEMU with the -name of an instance")
-    try:
-        memory = int(values.get("-m", 0))
-        vcpus = int(values.get("-smp", "0").split(",")[0])
-    except ValueError as err:
-        raise errors.HypervisorError(
-            f"Process {pid} of instance {name}: its -m or -smp cannot be read: {err}"
-        ) from err
-    return ProcessInfo(pid, name, memory, vcpus)
+    return (name, memory or 0, vcpus or 0)
 
 
-def info_or_none(pid: int) -> ProcessInfo | None:
-    """Do the same, but give None for a process that has gone meanwhile."""
-    try:
-        return info(pid)
-    except errors.HypervisorError:
-        return None
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process is stopped (a signal, a debugger, a freezer): it answers nobody.
+
+    Raises:
+        ProcessUnknownError: it cannot be told.
+    """
+    return _native.process_condition(pid) in ("stopped", "frozen")
 
 
-def is_instance(pid: int, name: str) -> bool:
-    """Tell whether process ``pid`` is the QEMU of the instance ``name``."""
-    process = info_or_none(pid)
-    return process is not None and process.name == name
+def kill(files: InstanceFiles, grace: float = TERM_GRACE) -> None:
+    """End the instance's QEMU, by SIGTERM and then SIGKILL; wait till it is gone.
 
-
-def kill(pid: int, name: str, grace: float = TERM_GRACE) -> None:
-    """End the QEMU of the instance ``name``, by SIGTERM and then SIGKILL; wait till it is gone.
-
-    A pidfd keeps the signal from a stranger who was given the number meanwhile. A stopped process
-    cannot obey SIGTERM, and is killed at once.
+    Whoever holds the lock of its pid file, or listens on its monitor, is ended, and nobody else. A
+    stopped process cannot obey SIGTERM, and is killed at once.
 
     Args:
-        pid: the process, as found in the instance's pid file.
-        name: the instance; a process that is not its QEMU is left alone.
         grace: seconds between the two signals.
 
     Raises:
-        errors.HypervisorError: the process is still there after SIGKILL.
+        errors.HypervisorError: it is still there after SIGKILL, or that cannot be told.
     """
     try:
-        pidfd = os.pidfd_open(pid)
-    except OSError:
-        return
-    try:
-        if is_exiting(pid):
-            # TAP devices and disks are free only once it is gone
-            wait_gone(pidfd, grace)
-            return
-        if not is_instance(pid, name):
-            return
-        if not is_stopped(pid):
-            _send(pidfd, signal.SIGTERM)
-            if wait_gone(pidfd, grace):
-                return
-            logging.warning("QEMU of %s (pid %d) ignores SIGTERM: killing it", name, pid)
-        _send(pidfd, signal.SIGKILL)
-        if not wait_gone(pidfd, grace):
-            raise errors.HypervisorError(
-                f"Instance {name}: process {pid} is still there {grace:g} s after SIGKILL"
-                f" (state {state(pid)}); it may hold its disks open"
-            )
-    finally:
-        os.close(pidfd)
-
-
-def _send(pidfd: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(pidfd, number)
+        verdict, pid, state, condition = _native.end_process(files.pidfile, files.qmp, grace)
+    except ProcessUnknownError as err:
+        raise ProcessUnknownError(
+            f"Instance {files.name}: it cannot be told whether its QEMU has ended: {err}. Its files"
+            " were left; 'lslocks' and 'ss -xlp' say who has"
+            f" {files.pidfile} and {files.qmp}. Let them be read, and try again"
+        ) from err
+    if verdict == "killed":
+        logging.warning("QEMU of %s (pid %d) ignores SIGTERM: it was killed", files.name, pid)
+    if verdict == "still there":
+        frozen = ": the freezer of its cgroup holds it, thaw it" if condition == "frozen" else ""
+        raise errors.HypervisorError(
+            f"Instance {files.name}: process {pid} is still there {grace:g} s after SIGKILL"
+            f" (state {state}){frozen}; it may hold its disks open"
+        )
 
 
 def wait_gone(pidfd: int, seconds: float) -> bool:

@@ -121,7 +121,7 @@ class Launch(NamedTuple):
         if wants_kvmd:
             user_shutdown.ensure_daemon()
         with Undo(f"start of {name}") as undo:
-            undo.add("files of the instance", lambda: instance_files.remove_all(self.files))
+            undo.add("files of the instance", self._remove_files)
             if save_runtime:
                 save_runtime()
             self._make_chroot()
@@ -306,9 +306,15 @@ class Launch(NamedTuple):
                 qmp.execute_qmp(command, arguments)
 
     def _kill(self) -> None:
-        _, pid, _ = self.hooks.pid_alive(self.instance.name)
-        if pid > 0:
-            instance_process.kill(pid, self.instance.name)
+        if self.hooks.pid_alive(self.instance.name)[2]:
+            instance_process.kill(self.files)
+
+    def _remove_files(self) -> None:
+        """Remove the instance's files, but never from under a QEMU that is or may be there."""
+        _, pid, alive = self.hooks.pid_alive(self.instance.name)
+        if alive:
+            raise errors.HypervisorError(f"they were left to its QEMU, process {pid}")
+        instance_files.remove_all(self.files)
 
 
 def check_down(name: str, pid_alive: PidAlive) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from ganeti import pathutils, utils
+from ganeti import pathutils
 
 from . import console, devices, instance_files, instance_process, nics, qemu_binary, shutdown
 from .command_line import aio_cache, device_features
@@ -103,14 +103,18 @@ class PrivateNames(LaunchNames):
 
     @classmethod
     def _InstancePidInfo(cls, pid: int | str) -> tuple[str, int, int]:
-        process = instance_process.info(int(pid))
-        return (process.name, process.memory, process.vcpus)
+        return instance_process.info(int(pid))
 
     @classmethod
     def _InstancePidAlive(cls, instance_name: str) -> PidAlive:
-        pidfile = cls._Files(instance_name).pidfile
-        pid: int = utils.ReadPidFile(pidfile)
-        return (pidfile, pid, instance_process.is_instance(pid, instance_name))
+        """Tell (pid file, process id, does it run) of an instance; the id is 0 if it does not.
+
+        Raises:
+            ProcessUnknownError: it cannot be told.
+        """
+        files = cls._Files(instance_name)
+        pid = instance_process.find(files)
+        return (files.pidfile, pid or 0, pid is not None)
 
     @classmethod
     def _TryReadUidFile(cls, uid_file: str) -> int | None:

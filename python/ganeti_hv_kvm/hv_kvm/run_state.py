@@ -7,9 +7,13 @@ panicked, is RUNNING to Ganeti; it shows in the log and to our own tools.
 from __future__ import annotations
 
 import logging
+import reprlib
 from typing import Any, NamedTuple
 
+from ganeti import errors
+
 _RUNNING = "running"
+_LONGEST = 80
 
 # QEMU's RunState, of its qapi/run-state.json: what it means, and whether it needs a person.
 _STATES: dict[str, tuple[str, bool]] = {
@@ -55,7 +59,14 @@ class RunState(NamedTuple):
     def words(self) -> str:
         """Say it in words, to follow "the guest"."""
         text = _STATES.get(self.status, ("is in a state that is not known here", True))[0]
-        return text if self.is_running else f"{text} ({self.status})"
+        return text if self.is_running else f"{text} ({quoted(self.status)})"
+
+
+def quoted(foreign: object) -> str:
+    """Give what a peer said for a log or an error: short, and on one line."""
+    text = foreign if isinstance(foreign, str) else reprlib.repr(foreign)
+    short = text[:_LONGEST] + "..." if len(text) > _LONGEST else text
+    return short if short.isascii() and short.isprintable() else ascii(short)
 
 
 def ask(qmp: Any) -> RunState:
@@ -64,8 +75,15 @@ def ask(qmp: Any) -> RunState:
 
 
 def read(answer: Any) -> RunState:
-    """Read the state out of the answer to ``query-status``."""
-    return RunState(str(answer.get("status", "")))
+    """Read the state out of the answer to ``query-status``.
+
+    Raises:
+        errors.HypervisorError: it has none; no state is guessed.
+    """
+    status = answer.get("status") if isinstance(answer, dict) else None
+    if not isinstance(status, str):
+        raise errors.HypervisorError(f"QEMU tells no run state, but {quoted(answer)}")
+    return RunState(status)
 
 
 def log(name: str, state: RunState) -> None:

@@ -26,9 +26,9 @@ def power_off(files: InstanceFiles, pid_alive: PidAlive) -> None:
     Raises:
         errors.HypervisorError: the process cannot be ended.
     """
-    _, pid, _ = pid_alive
-    if pid > 0:
-        instance_process.kill(pid, files.name)
+    _, _, alive = pid_alive
+    if alive:
+        instance_process.kill(files)
     nic_scripts.undo_all(files)
     clear_user_shutdown(files)
 

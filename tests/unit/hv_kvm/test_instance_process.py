@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import subprocess
-import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 from ganeti import errors
 
+from ganeti_hv_kvm.errors import ProcessUnknownError
 from ganeti_hv_kvm.hv_kvm import instance_process
+from ganeti_hv_kvm.hv_kvm.instance_files import Directories, InstanceFiles
+from harness import lock_holder
 
-OBEDIENT = "import time; print(flush=True); time.sleep(600)"
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OBEDIENT
+NAME = "web1.example.com"
 
 
 @pytest.fixture
-def start():
-    processes = []
-
-    def run(*arguments: str, code: str = OBEDIENT) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
-        )
-        processes.append(process)
-        process.stdout.readline()
-        return process
-
-    yield run
-    for process in processes:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+def files(tmp_path):
+    directories = Directories(*(str(tmp_path / name) for name in Directories._fields))
+    (tmp_path / "ctrl").mkdir()
+    return InstanceFiles(directories, NAME)
 
 
-def test_info_reads_name_memory_and_vcpus(start):
-    process = start("-name", "web1.example.com", "-m", "256", "-smp", "2,cores=2")
-    assert instance_process.info(process.pid) == instance_process.ProcessInfo(
-        process.pid, "web1.example.com", 256, 2
-    )
+@pytest.fixture
+def start(files, tmp_path):
+    with ExitStack() as stack:
+
+        def run(*habits: str, words: tuple[str, ...] = ()):
+            pidfile, monitor = tmp_path / "pids" / NAME, tmp_path / "ctrl" / f"{NAME}.qmp"
+            return stack.enter_context(lock_holder.running(pidfile, monitor, *habits, words=words))
+
+        yield run
 
 
-def test_info_takes_the_name_before_its_options(start):
-    process = start("-name", "web1,debug-threads=on", "-m", "1", "-smp", "1")
-    assert instance_process.is_instance(process.pid, "web1")
+def test_it_is_found_by_its_lock(start, files):
+    assert instance_process.find(files) is None
+    process = start()
+    assert instance_process.find(files) == process.pid
+    (found,) = instance_process.find_all([files])
+    assert found == instance_process.ProcessInfo(process.pid, None, None)
+
+
+def test_one_that_does_not_lock_is_a_stranger(start, files):
+    process = start("no-lock")
+    assert instance_process.find(files) is None
+    instance_process.kill(files)
+    time.sleep(0.1)
+    assert process.poll() is None
+
+
+def test_its_command_line_gives_values_alone(start, files):
+    process = start(words=("-name", "guest=other,debug-threads=on", "-m", "1G", "-smp", "cpus=2"))
+    assert instance_process.find_all([files]) == [(process.pid, 1024, 2)]
+    assert instance_process.info(process.pid) == ("other", 1024, 2)
 
 
 @pytest.mark.parametrize("pid", [0, -1])
@@ -54,69 +65,73 @@ def test_info_refuses_what_is_no_process(pid):
         instance_process.info(pid)
 
 
-def test_info_of_a_foreign_process(start):
+def test_info_of_a_foreign_process_and_of_none(start):
+    process = start()
     with pytest.raises(errors.HypervisorError, match="not a QEMU"):
-        instance_process.info(start("--other").pid)
-
-
-def test_info_of_unreadable_numbers(start):
-    process = start("-name", "web1", "-m", "lots")
-    with pytest.raises(errors.HypervisorError, match="web1"):
         instance_process.info(process.pid)
-    assert not instance_process.is_instance(process.pid, "web1")
-
-
-def test_info_of_a_process_that_ended(start):
-    process = start("-name", "web1")
     process.kill()
     process.wait()
     with pytest.raises(errors.HypervisorError, match=str(process.pid)):
         instance_process.info(process.pid)
-    assert instance_process.state(process.pid) is None
 
 
-def test_a_zombie_is_not_alive(start):
-    process = start("-name", "web1", "-m", "1", "-smp", "1")
+def test_a_zombie_is_not_alive(start, files):
+    process = start()
     os.kill(process.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while instance_process.state(process.pid) != "Z" and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert instance_process.state(process.pid) == "Z"
-    assert not instance_process.is_instance(process.pid, "web1")
+    lock_holder.wait_for_state(process.pid, "Z")
+    assert instance_process.find(files) is None
 
 
-def test_kill_ends_it_by_sigterm(start):
-    process = start("-name", "web1")
-    instance_process.kill(process.pid, "web1")
+def test_kill_ends_it_by_sigterm(start, files):
+    process = start()
+    instance_process.kill(files)
     assert process.wait() == -signal.SIGTERM
 
 
-def test_kill_of_a_process_that_ignores_sigterm(start):
-    process = start("-name", "web1", code=STUBBORN)
-    instance_process.kill(process.pid, "web1", grace=0.2)
+def test_kill_of_a_process_that_ignores_sigterm(start, files, caplog):
+    process = start("stubborn")
+    with caplog.at_level(logging.WARNING):
+        instance_process.kill(files, grace=0.2)
     assert process.wait() == -signal.SIGKILL
+    assert "ignores SIGTERM" in caplog.text
 
 
-def test_kill_of_a_stopped_process_does_not_wait_for_the_grace_time(start):
-    process = start("-name", "web1")
-    os.kill(process.pid, signal.SIGSTOP)
-    while not instance_process.is_stopped(process.pid):
-        time.sleep(0.01)
+def test_kill_of_a_stopped_process_does_not_wait_for_the_grace_time(start, files):
+    process = start()
+    lock_holder.stop(process.pid)
+    assert instance_process.is_stopped(process.pid)
     begin = time.monotonic()
-    instance_process.kill(process.pid, "web1", grace=30)
+    instance_process.kill(files, grace=30)
     assert process.wait() == -signal.SIGKILL
     assert time.monotonic() - begin < 15
 
 
-def test_kill_leaves_a_stranger_alone(start):
-    process = start("-name", "other")
-    instance_process.kill(process.pid, "web1")
-    time.sleep(0.1)
+def test_what_cannot_be_told_is_an_error_that_says_what_to_do(start, files):
+    process = start()
+    os.unlink(files.pidfile)
+    os.symlink(files.pidfile, files.pidfile)
+    for step in (instance_process.find, instance_process.kill):
+        with pytest.raises(ProcessUnknownError, match="ss -xlp") as raised:
+            step(files)
+        assert isinstance(raised.value, errors.HypervisorError)
+        assert NAME in str(raised.value)
+        assert files.pidfile in str(raised.value)
     assert process.poll() is None
+    (found,) = instance_process.find_all([files])
+    assert isinstance(found, ProcessUnknownError)
 
 
-def test_kill_of_a_process_that_is_gone(start):
-    process = start("-name", "web1")
-    process.kill()
-    process.wait()
-    instance_process.kill(process.pid, "web1")
+def test_a_signal_handler_that_raises_ends_the_wait(start, files):
+    start("stubborn")
+
+    def raise_it(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, raise_it)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            instance_process.kill(files, grace=30)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -177,9 +177,8 @@ def _end(guest: MigratingGuest, view: View) -> None:
             "QEMU of %s cannot be asked whether the guest has left; Ganeti says so: it is ended",
             guest.name,
         )
-    pid = guest.pid()
-    if pid is not None:
-        instance_process.kill(pid, guest.name)
+    if guest.pid() is not None:
+        instance_process.kill(guest.files)
 
 
 class _Settled(NamedTuple):

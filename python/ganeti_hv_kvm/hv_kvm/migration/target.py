@@ -192,9 +192,8 @@ def _look_until_quiet(qmp: Any) -> View:
 
 
 def _end(guest: MigratingGuest) -> None:
-    pid = guest.pid()
-    if pid is not None:
-        instance_process.kill(pid, guest.name)
+    if guest.pid() is not None:
+        instance_process.kill(guest.files)
 
 
 def _explain(guest: MigratingGuest, action: AtTarget, view: View) -> str:

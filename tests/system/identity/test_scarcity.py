@@ -1,0 +1,81 @@
+"""With few descriptors, or none, a listing names every guest, or is an error."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ganeti import errors
+
+from harness import instance
+
+pytestmark = pytest.mark.qemu
+
+
+@contextmanager
+def descriptors(spare: int) -> Iterator[None]:
+    """So many can still be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = sorted(map(int, os.listdir("/proc/self/fd")))
+    limit = taken[-1] + 1
+    # every number below the limit is taken, then some are given back
+    free = [number for number in range(limit + spare) if number not in taken]
+    held = [os.dup2(taken[0], number, inheritable=False) for number in free]
+    for number in held[len(held) - spare :]:
+        os.close(number)
+    del held[len(held) - spare :]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit + spare, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for number in held:
+            os.close(number)
+
+
+@pytest.mark.parametrize("spare", range(13))
+def test_a_listing_with_few_descriptors(hypervisor, start, spare):
+    guests = start(6)
+    expected = sorted(guest.name for guest in guests)
+    for listing in (
+        hypervisor.ListInstances,
+        lambda: [info[0] for info in hypervisor.GetAllInstancesInfo()],
+    ):
+        with descriptors(spare):
+            try:
+                names = listing()
+            except errors.HypervisorError as err:
+                names = err
+        if spare >= 3:
+            assert names == expected
+        else:
+            assert isinstance(names, errors.HypervisorError) or names == expected
+
+
+@pytest.mark.parametrize("spare", [0, 1, 2])
+def test_nothing_is_removed_or_ended(hypervisor, start, spare):
+    (guest,) = start()
+    made = instance.instance(guest.name)
+    root = Path(type(hypervisor)._ROOT_DIR)
+    before = sorted(root.rglob("*"))
+    for operation in (
+        lambda: hypervisor.FinalizeMigrationSource(made, True, True),
+        lambda: hypervisor.FinalizeMigrationDst(made, "", False),
+        lambda: hypervisor.CleanupInstance(guest.name),
+    ):
+        with descriptors(spare):
+            try:
+                operation()
+                failed = False
+            except errors.HypervisorError:
+                failed = True
+        if spare == 0:
+            assert failed
+            assert guest.process.poll() is None
+        if guest.process.poll() is None:
+            assert sorted(root.rglob("*")) == before
+            assert hypervisor.ListInstances() == [guest.name]
