@@ -290,17 +290,9 @@ class KVMHypervisor(
             errors.HypervisorError: the folders of their files cannot be read.
         """
         names = inventory.names_with_process(self._PIDS_DIR, self._CTRL_DIR)
-        running = [name for name in names if self._RunsOrMay(name)]
+        running = inventory.running(names, self._InstancePidAlive)
         self._LookAfterMigrations(running)
         return running
-
-    @classmethod
-    def _RunsOrMay(cls, instance_name: str) -> bool:
-        try:
-            return cls._InstancePidAlive(instance_name)[2]
-        except errors.HypervisorError as err:
-            logging.warning("%s. It stays in the list", err)
-            return True
 
     def GetInstanceInfo(
         self, instance_name: str, hvparams: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ganeti import errors
 from ganeti.hypervisor import hv_base
@@ -46,6 +46,20 @@ def names_with_process(pid_directory: str, ctrl_directory: str) -> list[str]:
         errors.HypervisorError: a directory cannot be read.
     """
     return sorted({*_names_in(pid_directory), *_names_in(ctrl_directory, _QMP_SUFFIX)})
+
+
+def running(names: Iterable[str], pid_alive: Callable[[str], tuple[str, int, bool]]) -> list[str]:
+    """Name those whose QEMU runs, or of which that cannot be told; doubt is logged."""
+    found = []
+    for name in names:
+        try:
+            runs = pid_alive(name)[2]
+        except errors.HypervisorError as err:
+            logging.warning("%s. It stays in the list", err)
+            runs = True
+        if runs:
+            found.append(name)
+    return found
 
 
 def _names_in(directory: str, suffix: str = "") -> list[str]:
