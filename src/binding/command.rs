@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyMapping, PyString};
+use pyo3::types::{PyDict, PyMapping, PySequence, PyString, PyTuple};
 
 use super::json::{Bounds, Unreadable};
 use super::{errors, json};
@@ -17,8 +18,13 @@ static IS_ENABLED_FOR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// Makes what is made once; the module's import calls it, so that no fork catches it half made.
 pub(super) fn prepare(py: Python<'_>) -> PyResult<()> {
-    // PyO3 imports `collections.abc.Mapping` for the first object that is no dict.
+    // PyO3 imports `collections.abc.Mapping` and `.Sequence` for the first object that is no dict
+    // and no list, `operator.length_hint` for the first iterator, and makes the names that an
+    // error's text needs.
     let _ = py.None().bind(py).cast::<PyMapping>();
+    let _ = py.None().bind(py).cast::<PySequence>();
+    let _ = PyTuple::empty(py).try_iter()?.size_hint();
+    let _ = PyValueError::new_err("").to_string();
     is_enabled_for(py).map(drop)
 }
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from ganeti import errors
 
-from ganeti_hv_kvm.errors import ProcessUnknownError
 from harness import instance, lock_holder
 
 pytestmark = pytest.mark.qemu
@@ -113,7 +112,7 @@ def test_in_doubt_nothing_is_done(hypervisor, start, listed, caplog):
         lambda: hypervisor.FinalizeMigrationDst(made, "", True),
         lambda: hypervisor.FinalizeMigrationDst(made, "", False),
     ):
-        with pytest.raises(ProcessUnknownError, match="cannot be told") as raised:
+        with pytest.raises(errors.HypervisorError, match="cannot be told") as raised:
             operation()
         assert guest.name in str(raised.value)
     assert sorted(Path(type(hypervisor)._ROOT_DIR).rglob("*")) == before

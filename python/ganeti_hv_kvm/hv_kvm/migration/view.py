@@ -82,8 +82,8 @@ class MigratingGuest(NamedTuple):
         """Name its process in an error text."""
         try:
             pid = self.pid()
-        except errors.HypervisorError as err:
-            return f"process not known: {err}"
+        except errors.HypervisorError:
+            return "process not known"
         return "process gone" if pid is None else f"process {pid}"
 
     @contextlib.contextmanager
