@@ -31,6 +31,7 @@ def bridge() -> str:
 def hypervisor(bridge: str) -> Iterator[object]:
     """Our hypervisor object on an otherwise empty node; whatever a test leaves fails it."""
     from ganeti_hv_kvm.hv_kvm import KVMHypervisor
+    from ganeti_hv_kvm.hv_kvm.migration import departure
 
     made = KVMHypervisor()
     run_folder = Path(KVMHypervisor._ROOT_DIR)
@@ -39,6 +40,9 @@ def hypervisor(bridge: str) -> Iterator[object]:
     for name in made.ListInstances():
         made.StopInstance(None, force=True, name=name)
         made.CleanupInstance(name)
+    # outlives the instance's files on purpose; the next test may use the name
+    for name in departure.names():
+        departure.forget(name)
     after = leftovers.take(run_folder)
     # one test's fault must not become that of all that follow
     for process in after.processes - before.processes:
