@@ -25,7 +25,7 @@ TOGETHER := test-system-3.0 test-system-3.1 test-cluster test-system-dev test-fa
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
   test-unit test-contract test-faults test-inject test-inject-sample test-system test-system-3.0 test-system-3.1 test-system-dev cluster-up cluster-shell cluster-down \
-  test-cluster test-cluster-matrix test-qa test-soak bench bench-rust format audit clean
+  test-cluster test-cluster-matrix test-qa test-soak bench bench-rust fuzz format audit clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -163,6 +163,27 @@ bench: build ## Speed, against Ganeti's originals and other clients (BENCH=--pub
 
 bench-rust: ## Speed: codec, session and fleet alone, without Python
 	cargo bench --locked --quiet
+
+# libFuzzer needs a nightly toolchain; the product and `make test`, which runs the same functions for
+# a short while (tests/rust/fuzz.rs), do not. Seeds are recordings of a real QEMU.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= codec message session
+CARGO_FUZZ := .work/cargo-fuzz/bin/cargo-fuzz
+$(CARGO_FUZZ):
+	cargo install --quiet --locked --root .work/cargo-fuzz cargo-fuzz
+
+fuzz: ## Fuzzes parsers and session, FUZZ_SECONDS each (60)
+	@cargo +nightly --version >/dev/null || \
+	  { echo "needs a nightly toolchain: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
+	@$(MAKE) $(CARGO_FUZZ)
+	@for target in $(FUZZ_TARGETS); do \
+	  mkdir -p fuzz/corpus/$$target; \
+	  echo "$$target, $(FUZZ_SECONDS) s"; \
+	  PATH=$(CURDIR)/.work/cargo-fuzz/bin:$$PATH CARGO_TARGET_DIR=$(CURDIR)/fuzz/target \
+	    cargo +nightly fuzz run $$target fuzz/corpus/$$target \
+	    $(wildcard tests/data/qmp/*/) -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 \
+	    -verbosity=0 -print_final_stats=1; \
+	done
 
 format: ## Formats both languages
 	cargo fmt

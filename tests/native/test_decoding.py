@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ganeti_hv_kvm import errors
@@ -66,12 +66,15 @@ def test_recorded_replies(path: Path) -> None:
     check(path.read_text())
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(NAMES, VALUES, max_size=12), st.booleans(), st.sampled_from([None, 1]))
 def test_what_python_writes(value: dict[str, Any], ascii_only: bool, indent: int | None) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
     assert repr(decode(text)) == repr(value)
 
 
+# a loaded machine is no fault of the test's
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(NAMES, VALUES, max_size=6), st.data())
 def test_text_with_a_fault(value: dict[str, Any], data: st.DataObject) -> None:
     text = json.dumps(value, ensure_ascii=False)

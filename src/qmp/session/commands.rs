@@ -117,9 +117,11 @@ impl Commands {
         self.pending.iter().map(|command| command.number)
     }
 
-    /// The number of the oldest of them; it waits no more.
+    /// The number of the oldest of them, which a reply without an id answers; it waits no more.
     pub(super) fn take_oldest(&mut self) -> Option<u64> {
-        self.pending.pop_front().map(|command| command.number)
+        let command = self.pending.pop_front()?;
+        self.ids = Ids::Missing;
+        Some(command.number)
     }
 
     /// Whose a reply with this id is; its command waits no more.
@@ -154,10 +156,8 @@ impl Commands {
             }
             (Ids::Unknown | Ids::Missing, _) => {}
         }
-        self.take_oldest().map_or(Owner::NextCommand, |number| {
-            self.ids = Ids::Missing;
-            Owner::Command(number)
-        })
+        self.take_oldest()
+            .map_or(Owner::NextCommand, Owner::Command)
     }
 }
 

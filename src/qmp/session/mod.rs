@@ -213,7 +213,7 @@ impl Session {
     /// # Errors
     /// [`BadStream`]: nothing more can be read.
     pub fn advance(&mut self, want: &Want<'_>) -> Result<Option<Message>, BadStream> {
-        self.give_early_replies();
+        self.give_early_replies(want)?;
         let fits = |queued: &Queued| self.fits(want, &queued.message, queued.owner);
         let place = self.queue.iter().position(fits);
         if let Some(place) = place {
@@ -337,14 +337,25 @@ impl Session {
     }
 
     /// What a peer without ids answered before it was asked goes to who asks next.
-    fn give_early_replies(&mut self) {
+    fn give_early_replies(&mut self, want: &Want<'_>) -> Result<(), BadStream> {
         if !self.commands.takes_replies_without_id() {
             self.queue.drop_early_replies();
-            return;
+            return Ok(());
         }
-        for early in self.queue.early_replies() {
-            early.owner = self.commands.take_oldest();
+        while let Some(place) = self.queue.first_early_reply() {
+            let Some(number) = self.commands.take_oldest() else {
+                return Ok(());
+            };
+            let Some(message) = self.queue.remove(place) else {
+                return Ok(());
+            };
+            let is_wanted = matches!(want, Want::Reply(it) if it.number == number);
+            if !self.ends_negotiation(number, &message)? || is_wanted {
+                let owner = Some(number);
+                self.queue.insert(place, Queued { message, owner });
+            }
         }
+        Ok(())
     }
 
     fn keep(&mut self, message: Message, owner: Option<u64>) -> Result<(), BadStream> {

@@ -59,23 +59,27 @@ impl Queue {
         self.messages.iter()
     }
 
-    /// The early replies: of a peer without ids, for commands that were not sent yet.
-    pub(super) fn early_replies(&mut self) -> impl Iterator<Item = &mut Queued> {
-        let is_early = |queued: &&mut Queued| {
+    /// The place of the first early reply: of a peer without ids, for a command that was not sent
+    /// yet.
+    pub(super) fn first_early_reply(&self) -> Option<usize> {
+        self.messages.iter().position(|queued| {
             queued.owner.is_none() && matches!(queued.message.kind, Kind::Reply { id: None, .. })
-        };
-        self.messages.iter_mut().filter(is_early)
+        })
     }
 
     /// Drops them: the peer has ids, so they were an earlier client's.
     pub(super) fn drop_early_replies(&mut self) {
-        let is_early = |queued: &Queued| {
-            queued.owner.is_none() && matches!(queued.message.kind, Kind::Reply { id: None, .. })
-        };
-        while let Some(place) = self.messages.iter().position(is_early) {
+        while let Some(place) = self.first_early_reply() {
             self.remove(place);
             self.lost_replies += 1;
         }
+    }
+
+    /// Puts back what was removed.
+    pub(super) fn insert(&mut self, place: usize, queued: Queued) {
+        self.bytes += queued.message.text().len();
+        self.events += usize::from(is_event(&queued));
+        self.messages.insert(place, queued);
     }
 
     pub(super) fn put(&mut self, queued: Queued) {
