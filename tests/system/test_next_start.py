@@ -130,6 +130,19 @@ def test_a_runtime_file_of_another_shape(hypervisor, made, refused, content):
     (file.parent / "disk5.img").unlink()
 
 
+def test_a_stop_and_a_start_write_the_runtime_file_anew(hypervisor, made, disks, refused):
+    """What docs/troubleshooting.md advises: gnt-instance reboot --type=hard."""
+    file = Path(hypervisor._InstanceKVMRuntime(NAME))
+    file.write_text("{}")
+    refused("damaged")
+    hypervisor.StopInstance(made, timeout=1)
+    hypervisor.StopInstance(made, force=True)
+    hypervisor.CleanupInstance(NAME)
+    hypervisor.StartInstance(made, disks, True)
+    hypervisor.RebootInstance(made)
+    assert hypervisor.ListInstances() == [NAME]
+
+
 def test_a_disk_that_became_read_only(disks, refused):
     with read_only(Path(disks[0][1])):
         refused(rf"disk 0: .*{disks[0][1]}")
