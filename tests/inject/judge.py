@@ -15,10 +15,12 @@ DONE = "done"
 NOT_DONE = "error, nothing changed"
 NAMED = "error that names what is left"
 FOLLOWED = "done, and an error"
+DOWN = "down, as the error says"
 MISSED = "not reached"
 WRONG = "WRONG"
 
 _SETTLED = 3.0
+_IS_DOWN = "it is down now"
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,20 @@ class Verdict:
 
 @dataclass
 class Expected:
-    """From the undisturbed run: before, afterwards, and what was given or raised."""
+    """From the undisturbed run: before, afterwards, and what was given or raised.
+
+    ``down`` is a node without the guest: a reboot that failed half way may end there.
+    """
 
     before: Truth
     after: Truth
     outcome: Outcome
+    down: Truth | None = None
+
+    def clean(self, text: str) -> list[Truth]:
+        """The states in which nothing is left to be named, by the words of an error."""
+        states = [self.before, self.after]
+        return [*states, self.down] if self.down and _IS_DOWN in text else states
 
 
 def _differences(first: Truth, second: Truth) -> list[str]:
@@ -70,6 +81,10 @@ class Case:
 
     def record(self) -> Expected:
         """Runs it undisturbed."""
+        down = None
+        if self.operation.method == "RebootInstance":
+            self.bench.empty()
+            down = self._look()
         before = self._prepare()
         outcome = self._ask(record=True)
         after = self._settle(None)
@@ -77,7 +92,7 @@ class Case:
         wrong = "" if outcome.failed == self.operation.refused else f"{outcome.text}"
         if wrong or outcome.died or outcome.leaked:
             raise RuntimeError(f"undisturbed: {wrong} {outcome.died} {outcome.leaked}")
-        return Expected(before, after, outcome)
+        return Expected(before, after, outcome, down)
 
     def _settle(self, wanted: Truth | None) -> Truth:
         """What there is when all that goes on has come to its end."""
@@ -144,6 +159,8 @@ class Case:
             return Verdict(NOT_DONE)
         if not _differences(now, expected.after):
             return Verdict(FOLLOWED, outcome.text)
+        if expected.down and not _differences(now, expected.down):
+            return Verdict(DOWN)
         return Verdict(NAMED, outcome.text)
 
     def _problem(self, outcome: Outcome, now: Truth, expected: Expected, fault: Fault) -> str:
@@ -163,8 +180,10 @@ class Case:
         if not outcome.failed:
             return self._wrong_success(outcome, now, expected)
         unnamed = min(
-            _unnamed(outcome.text, now, expected.before, expected),
-            _unnamed(outcome.text, now, expected.after, expected),
+            (
+                _unnamed(outcome.text, now, clean, expected)
+                for clean in expected.clean(outcome.text)
+            ),
             key=len,
         )
         return f"changed and not named: {unnamed}; {said}" if unnamed else ""

@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 from . import judge
 
-_OUTCOMES = (judge.DONE, judge.NOT_DONE, judge.NAMED, judge.FOLLOWED, judge.MISSED, judge.WRONG)
+_OUTCOMES = (
+    judge.DONE,
+    judge.NOT_DONE,
+    judge.NAMED,
+    judge.FOLLOWED,
+    judge.DOWN,
+    judge.MISSED,
+    judge.WRONG,
+)
 
 
 _SHORT = {
@@ -17,6 +25,7 @@ _SHORT = {
     judge.NOT_DONE: "nothing changed",
     judge.NAMED: "named",
     judge.FOLLOWED: "done, and an error",
+    judge.DOWN: "down, and said so",
     judge.WRONG: "wrong",
 }
 
@@ -53,6 +62,8 @@ would keep it from being carried out, which the kernel never does.
 - **nothing changed**: `HypervisorError`, and all is as it was before.
 - **named**: `HypervisorError` whose text names what is left.
 - **done, and an error**: it happened, and an error followed; the next attempt succeeds.
+- **down, and said so**: of a reboot: the guest had shut down, nothing is left of its next start,
+  and the error says that it is down now; it can be started.
 
 In all of them: no QEMU that runs is missing in a list, no guest was ended without being asked, no
 descriptor is left (but for pipes of Python's `subprocess`), and the next attempt gets there.
@@ -66,9 +77,9 @@ def document(rows: Sequence[Row], ganeti: str) -> str:
     lines += [
         "## All",
         "",
-        "| operation | faults | done | nothing changed | named | done, and an error | wrong |",
+        "| operation | faults | done | unchanged | named | done, and an error | down | wrong |",
     ]
-    lines.append("|--|--:|--:|--:|--:|--:|--:|")
+    lines.append("|--|--:|--:|--:|--:|--:|--:|--:|")
     for name in dict.fromkeys(row.operation for row in reached):
         counts = Counter(row.outcome for row in reached if row.operation == name)
         lines.append(f"| {name} | {counts.total()} | {_numbers(counts)} |")
@@ -91,7 +102,7 @@ def document(rows: Sequence[Row], ganeti: str) -> str:
 
 
 def _numbers(counts: Counter[str]) -> str:
-    wanted = (judge.DONE, judge.NOT_DONE, judge.NAMED, judge.FOLLOWED, judge.WRONG)
+    wanted = (judge.DONE, judge.NOT_DONE, judge.NAMED, judge.FOLLOWED, judge.DOWN, judge.WRONG)
     return " | ".join(str(counts[one]) for one in wanted)
 
 
