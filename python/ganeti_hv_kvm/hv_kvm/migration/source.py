@@ -285,7 +285,7 @@ def _explain(guest: MigratingGuest, action: AtSource, view: View) -> str:
         AtSource.DOUBTFUL: "was being handed over when its migration was cancelled, and may be on"
         f" the target {seen}. {stale}; if it is not there, continue it here",
         AtSource.UNKNOWN: f"was not touched: it cannot be told whether the guest is here {seen}"
-        f" ({view.error or 'its QEMU does not answer'}; {process}). When QEMU answers again, run"
+        f" ({view.error or f'its QEMU does not answer; {process}'}). When QEMU answers again, run"
         f" 'gnt-instance migrate --cleanup {guest.name}': it settles this; a guest that was paused"
         " for its migration goes on then",
     }[action]

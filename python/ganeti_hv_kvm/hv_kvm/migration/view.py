@@ -83,7 +83,7 @@ class MigratingGuest(NamedTuple):
         try:
             pid = self.pid()
         except errors.HypervisorError:
-            return "process not known"
+            return f"process not known: {err}"
         return "process gone" if pid is None else f"process {pid}"
 
     @contextlib.contextmanager
