@@ -82,7 +82,7 @@ class MigratingGuest(NamedTuple):
         """Name its process in an error text."""
         try:
             pid = self.pid()
-        except errors.HypervisorError:
+        except errors.HypervisorError as err:
             return f"process not known: {err}"
         return "process gone" if pid is None else f"process {pid}"
 
