@@ -29,6 +29,7 @@ def end(remote: two_nodes.RemoteNode, wanted: two_nodes.Wanted) -> None:
     with contextlib.suppress(two_nodes.RemoteError):
         remote.call("StopInstance", wanted)
     remote.call("CleanupInstance", wanted)
+    remote.call("ForgetDepartures")
 
 
 def serial(remote: two_nodes.RemoteNode, wanted: two_nodes.Wanted) -> console.SerialConsole:

@@ -68,6 +68,12 @@ class Requests:
         nic, made = instance.nic(number), self._instance(wanted)
         self._node.hypervisor().HotDelDevice(made, "nic", nic, None, number)
 
+    def ForgetDepartures(self) -> None:
+        """What outlives a guest's files on purpose; only our module keeps it."""
+        departure = sys.modules.get("ganeti_hv_kvm.hv_kvm.migration.departure")
+        for name in departure.names() if departure else ():
+            departure.forget(name)
+
     def GetMigrationStatus(self, wanted: dict[str, Any]) -> dict[str, Any]:
         status = self._node.hypervisor().GetMigrationStatus(self._instance(wanted))
         names = ("status", "postcopy_status", "transferred_ram", "total_ram")

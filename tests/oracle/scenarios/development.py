@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness import guest, instance
 from harness.console import SerialConsole
+from harness.node import make_bridge
 from oracle import guests
 from oracle.place import Place, error_of, expect, fault_in, is_alive, wait_until
 
@@ -94,6 +95,7 @@ def a_failed_start_undoes_its_nics(place: Place) -> None:
 @fault_in()
 def a_reboot_undoes_the_nics_before_it_sets_them_up_again(place: Place) -> None:
     seen = _watch_scripts(place)
+    make_bridge()  # without it the reboot is refused
     made = guests.start(place, _two_nics())
     place.node.hypervisor().RebootInstance(made)
     actions = [line.split()[0] for line in seen.read_text().splitlines()]

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ganeti import constants, errors, netutils, ssconf, uidpool
+from ganeti import constants, errors, netutils, pathutils, ssconf, uidpool
 
 from ganeti_hv_kvm.hv_kvm import compat, local_files, nics, user_shutdown
 from ganeti_hv_kvm.hv_kvm.guest.unfit_values import told_of
@@ -57,6 +57,10 @@ def check(launch: Launch) -> None:
             user_shutdown.ensure_daemon()
 
 
+#: Ganeti's own script leaves bridged NICs to it, where there is one.
+_SITE_SCRIPT = f"{pathutils.CONF_DIR}/kvm-vif-bridge"
+
+
 def _check_user(launch: Launch) -> None:
     """Find the user that QEMU is to run as."""
     hvp = launch.instance.hvparams
@@ -83,6 +87,8 @@ def _check_nics(launch: Launch) -> None:
         raise errors.HypervisorError(
             f"the network script {compat.NIC_SETUP_SCRIPT} is not there, or no program"
         )
+    if os.access(_SITE_SCRIPT, os.X_OK):
+        return  # only the site knows what its script makes of a NIC's link
     for seq, nic in enumerate(launch.runtime[1]):
         link = nic.nicparams.get(constants.NIC_LINK)
         bridged = nic.nicparams[constants.NIC_MODE] == constants.NIC_MODE_BRIDGED
