@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 from ganeti import constants, errors
 
 from . import q35
-from .devices import DEVICE_TYPE, PCI_BUS, SCSI_BUS, HvInfo, device_id, device_info
+from .devices import (
+    DEVICE_TYPE,
+    LSI_CDROM_TARGETS,
+    LSI_TARGETS,
+    PCI_BUS,
+    SCSI_BUS,
+    HvInfo,
+    device_id,
+    device_info,
+)
 
 _NIC = constants.HOTPLUG_TARGET_NIC
 _DISK = constants.HOTPLUG_TARGET_DISK
@@ -213,6 +222,21 @@ class BusAllocatorManager:
             raise RuntimeError(f"the guest has no {bus_type} bus") from None
 
 
+def _scsi_allocator(hvp: Mapping[str, Any]) -> SCSIAllocator:
+    """The targets of the guest's controller; on an lsi its CD-ROMs are in between."""
+    if hvp.get(constants.HV_KVM_SCSI_CONTROLLER_TYPE) != constants.HT_SCSI_CONTROLLER_LSI:
+        return SCSIAllocator(constants.MAX_DISKS, 0)
+    allocator = SCSIAllocator(LSI_TARGETS, 0)
+    kind = hvp.get(constants.HV_KVM_CDROM_DISK_TYPE) or hvp.get(constants.HV_DISK_TYPE)
+    images = (constants.HV_CDROM_IMAGE_PATH, constants.HV_KVM_CDROM2_IMAGE_PATH)
+    allocator.initialize_from_device_info(
+        {"bus": SCSI_BUS, "scsi-id": target}
+        for image, target in zip(images, LSI_CDROM_TARGETS, strict=True)
+        if hvp.get(image) and kind in constants.HT_SCSI_DEVICE_TYPES
+    )
+    return allocator
+
+
 def manager_for(
     hvp: Mapping[str, Any] | None = None,
     hvinfos: Iterable[Mapping[str, Any]] = (),
@@ -234,7 +258,7 @@ def manager_for(
         if root_ports
         else [PCIAllocator(constants.QEMU_PCI_SLOTS, reserved)]
     )
-    allocators.append(SCSIAllocator(constants.MAX_DISKS, 0))
+    allocators.append(_scsi_allocator(hvp or {}))
     taken = list(hvinfos)
     for allocator in allocators:
         allocator.initialize_from_device_info(taken)

@@ -28,6 +28,11 @@ class Allocation(Protocol):
 PCI_BUS = "pci.0"
 SCSI_BUS = "scsi.0"
 
+#: How many targets an lsi controller has; the others have more than Ganeti allows disks.
+LSI_TARGETS = 8
+#: Those of the two CD-ROMs on it, among disks; others have theirs behind the last disk's.
+LSI_CDROM_TARGETS = (6, 5)
+
 # The slots below QEMU_DEFAULT_PCI_RESERVATIONS are for what QEMU places by itself.
 _SCSI_TARGETS = constants.MAX_DISKS
 

@@ -21,6 +21,7 @@ from .host import child_status
 KVMOPT_HELP = "help"
 KVMOPT_MLIST = "mlist"
 KVMOPT_DEVICELIST = "devicelist"
+_CPU_LIST = "cpulist"
 _VIRTIO_BLK, _VIRTIO_SCSI = "virtio-blk-pci", "virtio-scsi-pci"
 
 KVMOPTS_CMDS: Mapping[str, tuple[list[str], bool]] = {
@@ -28,6 +29,7 @@ KVMOPTS_CMDS: Mapping[str, tuple[list[str], bool]] = {
     KVMOPT_MLIST: (["-machine", "?"], False),
     # Old QEMU ends with status 1 after it has printed the list.
     KVMOPT_DEVICELIST: (["-device", "?"], True),
+    _CPU_LIST: (["-cpu", "help"], True),
     # The properties of one device; a QEMU without it fails.
     _VIRTIO_BLK: (["-device", f"{_VIRTIO_BLK},?"], True),
     _VIRTIO_SCSI: (["-device", f"{_VIRTIO_SCSI},?"], True),
@@ -167,6 +169,11 @@ class QemuFacts:
         return self.ask(KVMOPT_DEVICELIST)
 
     @cached_property
+    def cpus(self) -> str:
+        """What ``-cpu help`` prints."""
+        return self.ask(_CPU_LIST)
+
+    @cached_property
     def version(self) -> Version:
         """The version as text and as numbers."""
         return parse_version(self.help)
@@ -214,6 +221,19 @@ class QemuFacts:
     def has_device(self, driver: str) -> bool:
         """Whether ``-device ?`` lists this driver."""
         return re.search(rf'^name "{re.escape(driver)}"', self.devices, re.MULTILINE) is not None
+
+    def lacks_switch(self, switch: str) -> bool:
+        """Whether ``--help`` lists switches, and not this one."""
+        return bool(self._switches) and not self.has_switch(switch)
+
+    def lacks_device(self, driver: str) -> bool:
+        """Whether ``-device ?`` lists drivers, and not this one."""
+        return bool(self.devices) and not self.has_device(driver)
+
+    def has_usb_device(self, driver: str) -> bool:
+        """Whether ``-device ?`` lists this driver among those for USB; also if it lists nothing."""
+        line = rf'^name "{re.escape(driver)}", bus usb-bus'
+        return not self.devices or bool(re.search(line, self.devices, re.MULTILINE))
 
     def can_map_queues(self, driver: str) -> bool:
         """Whether several threads can serve one virtio disk (QEMU 9.0) or controller (10.0).

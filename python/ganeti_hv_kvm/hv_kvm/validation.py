@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ganeti import constants, errors, netutils, utils
 
 from . import q35
+from .command_line import possible
+from .host import beside_qemu
 
 if TYPE_CHECKING:
     from .qemu_binary import QemuFacts
@@ -310,6 +312,13 @@ def validate_disk_parameters(hvparams: HvParams, kvm_version: tuple[str, int, in
     return True
 
 
+def validate_qemu(hvparams: HvParams, facts: QemuFacts) -> bool:
+    """QEMU has what the parameters ask for: kinds of disks, cards, CPU, USB devices."""
+    for refusal in possible.refusals(hvparams, facts):
+        raise errors.HypervisorError(refusal)
+    return True
+
+
 def validate_all(hvparams: HvParams, facts: QemuFacts) -> None:
     """Run every check against this node; ``facts`` are those of the QEMU in ``hvparams``."""
     validate_security_model(hvparams)
@@ -317,6 +326,9 @@ def validate_all(hvparams: HvParams, facts: QemuFacts) -> None:
     # Always asked, and so a program that is no QEMU is found out.
     validate_spice_parameters(hvparams, facts.help)
     validate_disk_parameters(hvparams, facts.version)
+    beside_qemu.check_keymap(hvparams)
+    beside_qemu.check_cpu(hvparams)
+    validate_qemu(hvparams, facts)
     if hvparams[constants.HV_KVM_MACHINE_VERSION]:
         validate_machine_version(hvparams, facts.machines)
         for warning in validate_q35_capability(hvparams, facts.machines):

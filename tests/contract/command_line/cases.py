@@ -272,6 +272,8 @@ def _consistent(hvparams: dict[str, Any]) -> dict[str, Any]:
         hvparams["vnc_bind_address"] = ""
     if hvparams["boot_order"] == "cdrom":
         hvparams["cdrom_image_path"] = hvparams["cdrom_image_path"] or "/srv/first.iso"
+    if hvparams.get("cpu_cores") and hvparams.get("cpu_sockets"):
+        hvparams["cpu_sockets"] = 0  # two vCPUs have no room for both
     if hvparams["vnc_x509_verify"]:
         hvparams["vnc_x509_path"] = "/etc/pki/vnc"
     hvparams["security_domain"] = "nobody" if hvparams["security_model"] == "user" else ""

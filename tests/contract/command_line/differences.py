@@ -303,6 +303,29 @@ def special(ganeti: str) -> list[cases.Case]:
         make("incoming over IPv6 here", {}, incoming=["::1", 0]),
         make("VNC on IPv6 interface", {"vnc_bind_address": "eth6"}),
         make(
+            "USB devices at spaces",
+            {"usb_devices": "tablet keyboard"},
+            difference="usb-list",
+            stand_in={"tablet keyboard": "tablet,keyboard"},
+            text={},
+        ),
+        make(
+            "USB device of the node",
+            {"usb_devices": "host:02e1:5612"},
+            difference="usb-words",
+            stand_in={"host:02e1:5612": "tablet"},
+            text={
+                "-usbdevice": "-device",
+                "tablet": "usb-host,vendorid=0x02e1,productid=0x5612",
+            },
+        ),
+        make(
+            "topology that does not fit",
+            {"cpu_sockets": 3},
+            difference="topology",
+            fails=True,
+        ),
+        make(
             "VNC socket",
             {"vnc_bind_address": "/var/run/vnc"},
             difference="vnc-folder",

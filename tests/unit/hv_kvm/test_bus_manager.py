@@ -193,3 +193,35 @@ def test_places_that_qemu_tells() -> None:
         {"bus": "rp3", "addr": "0x0"},
         {"bus": "pci.0", "addr": "0x4"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("hvparams", "targets"),
+    [
+        ({"scsi_controller_type": "lsi"}, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (
+            {"scsi_controller_type": "lsi", "cdrom_image_path": "/a", "cdrom_disk_type": "scsi-cd"},
+            [0, 1, 2, 3, 4, 5, 7],
+        ),
+        (
+            {"scsi_controller_type": "lsi", "cdrom2_image_path": "/a", "disk_type": "scsi-hd"},
+            [0, 1, 2, 3, 4, 6, 7],
+        ),
+        (
+            {"scsi_controller_type": "lsi", "cdrom_image_path": "/a", "cdrom_disk_type": "ide"},
+            [0, 1, 2, 3, 4, 5, 6, 7],
+        ),
+        ({"scsi_controller_type": "megasas"}, list(range(16))),
+        ({}, list(range(16))),
+    ],
+)
+def test_targets_of_each_controller(hvparams: dict, targets: list[int]) -> None:
+    manager = bus_manager.manager_for(hvparams)
+    found = [
+        bus_manager.place(manager, constants.HOTPLUG_TARGET_DISK, f"disk-{seq}", "scsi-hd")
+        for seq in range(len(targets))
+    ]
+
+    assert [place["scsi-id"] for place in found] == targets
+    with pytest.raises(errors.HypervisorError, match="no place for disk-last: all"):
+        bus_manager.place(manager, constants.HOTPLUG_TARGET_DISK, "disk-last", "scsi-hd")

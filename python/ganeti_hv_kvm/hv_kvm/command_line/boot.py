@@ -8,6 +8,7 @@ from typing import Any
 from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm.compat import Dialect
+from ganeti_hv_kvm.hv_kvm.devices import LSI_CDROM_TARGETS
 from ganeti_hv_kvm.hv_kvm.kvm_utils import DictToQemuStringNotation
 
 from . import ide, iothreads
@@ -19,9 +20,9 @@ _CDROM_2 = "cdrom2"
 _FLOPPY = "floppy1"
 
 # Disks get the targets from 0 on; a CD-ROM without a target of its own would take the first one's
-# and QEMU refuse the disk ("lun already used"). LSI ends at 7, which is the controller itself.
+# and QEMU refuse the disk ("lun already used").
 _SCSI_TARGETS = {_CDROM_1: constants.MAX_DISKS + 1, _CDROM_2: constants.MAX_DISKS}
-_LSI_TARGETS = {_CDROM_1: 6, _CDROM_2: 5}
+_LSI_TARGETS = dict(zip((_CDROM_1, _CDROM_2), LSI_CDROM_TARGETS, strict=True))
 
 # The ports of a q35's SATA controller, which QEMU calls buses.
 _SATA_PLACES = {_CDROM_1: (0, 0), _CDROM_2: (1, 0)}

@@ -9,18 +9,14 @@ from ganeti import constants, errors
 from ganeti_hv_kvm.hv_kvm.q35 import Function
 
 from . import iothreads
+from . import usb as usb_words
 from .boot import has_scsi_cdrom
 from .option import properties, unix_server
 from .request import StartRequest
 
-# -usbdevice's names for devices that -device knows by another.
-_USB_DRIVERS = {
-    "braille": "usb-braille",
-    "keyboard": "usb-kbd",
-    "mouse": "usb-mouse",
-    "tablet": "usb-tablet",
-    "wacom-tablet": "usb-wacom-tablet",
-}
+
+def _sound_output(request: StartRequest) -> str:
+    return "spice" if request.hvp[constants.HV_KVM_SPICE_BIND] else "none"
 
 
 def sound(request: StartRequest) -> list[str]:
@@ -28,7 +24,7 @@ def sound(request: StartRequest) -> list[str]:
     model = request.hvp[constants.HV_SOUNDHW]
     if not model:
         return []
-    output = "spice" if request.hvp[constants.HV_KVM_SPICE_BIND] else "none"
+    output = _sound_output(request)
     if request.is_q35:
         return _sound_in_place(request, model, output)
     if request.facts.has_switch("-soundhw"):
@@ -84,17 +80,6 @@ def serial(request: StartRequest) -> list[str]:
     return ["-serial", unix_server(request.paths.serial) if wanted else "none"]
 
 
-def _usb_device(request: StartRequest, device: str) -> list[str]:
-    # -usbdevice would bring controllers of its own to a q35.
-    if request.facts.has_switch("-usbdevice") and not request.is_q35:
-        return ["-usbdevice", device]
-    return ["-device", _USB_DRIVERS.get(device, device)]
-
-
-def _listed_usb_devices(request: StartRequest) -> list[str]:
-    return [name for name in request.hvp[constants.HV_USB_DEVICES].split(",") if name]
-
-
 def usb(request: StartRequest) -> list[str]:
     """USB and the pointer; with VNC a tablet, whose pointer does not drift.
 
@@ -106,15 +91,27 @@ def usb(request: StartRequest) -> list[str]:
     controller = ["-usb"]
     if request.is_q35:
         place = request.fixed_place(Function.USB_CONTROLLER)
-        wanted = pointer or _listed_usb_devices(request)
+        wanted = pointer or usb_words.listed(request.hvp[constants.HV_USB_DEVICES])
         controller = ["-device", properties("qemu-xhci", ("id", "usb"), *place)] if wanted else []
-    return [*controller, *(_usb_device(request, pointer) if pointer else ())]
+    if pointer:
+        controller += usb_words.arguments(pointer, request.facts, is_q35=request.is_q35)
+    return controller
 
 
 def usb_devices(request: StartRequest) -> list[str]:
-    """The administrator's list of USB devices."""
-    names = _listed_usb_devices(request)
-    return [word for name in names for word in _usb_device(request, name)]
+    """The administrator's list of USB devices.
+
+    Raises HypervisorError for what this QEMU cannot be given.
+    """
+    words = usb_words.listed(request.hvp[constants.HV_USB_DEVICES])
+    sound_output = _sound_output(request)
+    return [
+        argument
+        for number, word in enumerate(words)
+        for argument in usb_words.arguments(
+            word, request.facts, is_q35=request.is_q35, number=number, sound=sound_output
+        )
+    ]
 
 
 def guest_agent(request: StartRequest) -> list[str]:

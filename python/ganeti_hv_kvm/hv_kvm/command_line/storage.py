@@ -142,7 +142,7 @@ def _drive(completion: Completion, disk: Any, target: str, boot: bool) -> list[s
         ("if", "none" if has_device else bus),
         ("boot", "on") if boot_flag else None,
         cache.removeprefix(","),
-        None if discard == DISCARD_DEFAULT else ("discard", discard),
+        None if discard in ("", DISCARD_DEFAULT) else ("discard", discard),
         ("id", node) if has_device else None,
         ("auto-read-only", "off") if facts.has_auto_read_only else None,
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ganeti import errors
+from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm import command_line
 from ganeti_hv_kvm.hv_kvm.command_line import (
@@ -104,6 +104,30 @@ def test_user_and_chroot_of_each_qemu(help_text: str, words: list[str]) -> None:
 
 def test_no_restrictions_no_switch() -> None:
     assert process.user_and_chroot(completion(instance(), facts=samples.facts("10.0")), []) == []
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "topology", "fits"),
+    [
+        (4, {}, True),
+        (4, {"cpu_cores": 2}, True),
+        (4, {"cpu_cores": 2, "cpu_sockets": 2, "cpu_threads": 1}, True),
+        (4, {"cpu_sockets": 3}, False),
+        (4, {"cpu_cores": 1, "cpu_sockets": 1, "cpu_threads": 1}, False),
+        (4, {"cpu_sockets": 3, "kvm_extra": "-smp 4,sockets=4"}, True),
+        (255, {}, True),
+        (256, {}, False),
+    ],
+)
+def test_vcpus_and_their_topology(vcpus: int, topology: dict, fits: bool) -> None:
+    made = instance(**topology)
+    made.beparams[constants.BE_VCPUS] = vcpus
+    request = start(made, facts=samples.facts("7.2"))
+    if fits:
+        assert machine.processors(request)[1].startswith(f"{vcpus}")
+    else:
+        with pytest.raises(errors.HypervisorError, match=f"the instance has {vcpus} vCPUs"):
+            machine.processors(request)
 
 
 def test_usb_devices_of_a_qemu_without_usbdevice() -> None:

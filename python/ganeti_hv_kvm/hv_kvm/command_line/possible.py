@@ -1,0 +1,154 @@
+"""What QEMU would refuse to start with, told before anything is started.
+
+Each value here is allowed by Ganeti's own check of its parameter. Where it is not known whether
+QEMU can, it is not refused: then QEMU has the last word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ganeti import constants
+
+from ganeti_hv_kvm.hv_kvm import q35
+from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+
+from . import usb
+
+Hvparams = Mapping[str, Any]
+
+# QEMU's names for drives that only other machines have a bus for, and for firmware.
+_NO_BUS: Mapping[str, str] = {
+    constants.HT_DISK_MTD: "no PC has such a bus",
+    constants.HT_DISK_SCSI: "QEMU has not had it since version 2.12; scsi-hd is a disk on SCSI",
+    constants.HT_DISK_SD: "no PC has such a bus",
+}
+_NO_DISKS = {**_NO_BUS, constants.HT_DISK_PFLASH: "that is the machine's firmware, and no disk"}
+# -vga's words, and the devices that they mean.
+_VGA: Mapping[str, str] = {
+    "cirrus": "cirrus-vga",
+    "qxl": "qxl-vga",
+    "std": "VGA",
+    "virtio": "virtio-vga",
+    "vmware": "vmware-svga",
+}
+# -vga's words for cards of other machines.
+_VGA_ELSEWHERE = ("xenfb", "tcx", "cg3")
+#: The sound cards that -audio knows, and the devices that they are.
+SOUND: Mapping[str, str] = {
+    "ac97": "AC97",
+    "adlib": "adlib",
+    "cs4231a": "cs4231a",
+    "es1370": "ES1370",
+    "gus": "gus",
+    "hda": "intel-hda",
+    "sb16": "sb16",
+    "virtio": "virtio-sound-pci",
+}
+_CPU_LINE = re.compile(r"^(?:x86)?\s+(?P<model>[\w.-]+)", re.MULTILINE)
+_CPU_FLAGS = "Recognized CPUID flags"
+
+
+def refusals(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+    """Give a sentence for each parameter whose value this QEMU cannot start with.
+
+    Args:
+        hvp: all of them, or as many as there are: what is not there is not looked at.
+    """
+    yield from _machine(hvp, facts)
+    yield from _disks(hvp)
+    yield from _cdroms(hvp)
+    yield from _vga(hvp, facts)
+    yield from _sound(hvp, facts)
+    yield from _cpu(hvp, facts)
+    yield from _usb(hvp, facts)
+
+
+def _value(hvp: Hvparams, name: str) -> str:
+    return str(hvp.get(name) or "")
+
+
+def _machine(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+    name = constants.HV_KVM_MACHINE_VERSION
+    machine = _value(hvp, name) or facts.default_machine
+    if machine == "isapc":
+        yield f"{name} is '{machine}', which has no PCI bus for disks and NICs"
+    name = constants.HV_KVM_PCI_RESERVATIONS
+    if q35.is_q35(machine) or name not in hvp:
+        return
+    own = [
+        "the machine's two bridges",
+        *(["the graphics card"] if _value(hvp, constants.HV_VGA) != "none" else []),
+        "the balloon",
+    ]
+    least = len(own) + 1
+    if hvp[name] < least:
+        yield (
+            f"{name} is {hvp[name]}, but {', '.join(own)} take the first {least} slots before any"
+            " disk or NIC"
+        )
+
+
+def _disks(hvp: Hvparams) -> Iterator[str]:
+    name = constants.HV_DISK_TYPE
+    kind = _value(hvp, name)
+    if kind in _NO_DISKS:
+        yield f"{name} is '{kind}', of which no disk can be: {_NO_DISKS[kind]}"
+
+
+def _cdroms(hvp: Hvparams) -> Iterator[str]:
+    name = constants.HV_KVM_CDROM_DISK_TYPE
+    kind = _value(hvp, name)
+    images = (constants.HV_CDROM_IMAGE_PATH, constants.HV_KVM_CDROM2_IMAGE_PATH)
+    if kind in _NO_BUS and any(hvp.get(image) for image in images):
+        yield f"{name} is '{kind}', of which no CD-ROM can be: {_NO_BUS[kind]}"
+
+
+def _vga(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+    name = constants.HV_VGA
+    model = _value(hvp, name)
+    lacks = model in _VGA and facts.lacks_device(_VGA[model])
+    if model in _VGA_ELSEWHERE:
+        yield f"{name} is '{model}', a graphics card of another kind of machine"
+    elif lacks or (model and model not in (*_VGA, "none") and not _is_offered(facts, model)):
+        yield f"{name} is '{model}', a graphics card that {facts.path} does not have"
+
+
+def _is_offered(facts: QemuFacts, card: str) -> bool:
+    """Whether the help of -vga names a card, or says nothing that could be read."""
+    found = re.search(r"(?m)^-vga \[(?P<cards>[^\]]+)\]", facts.help)
+    return found is None or card.partition(",")[0] in found["cards"].split("|")
+
+
+def _sound(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+    name = constants.HV_SOUNDHW
+    model = _value(hvp, name)
+    if not model or facts.has_switch("-soundhw") or facts.lacks_switch("-audio"):
+        return
+    if "," in model or model == "all":
+        yield f"{name} is '{model}', but QEMU has given a guest one sound card alone since 7.1"
+    elif model not in SOUND or facts.lacks_device(SOUND[model]):
+        yield f"{name} is '{model}', a sound card that {facts.path} does not have"
+
+
+def _cpu(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+    name = constants.HV_CPU_TYPE
+    model = _value(hvp, name).partition(",")[0]
+    if not model:
+        return
+    listed = facts.cpus.partition(_CPU_FLAGS)[0]
+    models = {found["model"] for found in _CPU_LINE.finditer(listed)}
+    # those that QEMU makes up by itself, such as "host", are in its list too
+    if len(models) > 1 and model not in models:
+        yield f"{name} is '{model}', which is no CPU that {facts.path} knows"
+
+
+def _usb(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+    name = constants.HV_USB_DEVICES
+    is_q35 = q35.is_q35(_value(hvp, constants.HV_KVM_MACHINE_VERSION) or facts.default_machine)
+    for word in usb.listed(_value(hvp, name)):
+        problem = usb.problem(word, facts, plain=usb.takes_plain(facts, is_q35=is_q35))
+        if problem:
+            yield f"{name}: '{word}' cannot be had: {problem}"

@@ -1,0 +1,54 @@
+"""What lies on this node beside QEMU, as far as parameters are about that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ganeti import constants, errors
+
+HvParams = Mapping[str, Any]
+
+
+def check_keymap(hvparams: HvParams) -> None:
+    """VNC's keyboard layout is one of those beside this QEMU, where it has them in a folder."""
+    layout = hvparams[constants.HV_KEYMAP]
+    if not layout or not hvparams[constants.HV_VNC_BIND_ADDRESS]:
+        return
+    qemu = os.path.realpath(hvparams[constants.HV_KVM_PATH])
+    folder = os.path.join(os.path.dirname(os.path.dirname(qemu)), "share/qemu/keymaps")
+    # one of them is always there; a path is QEMU's own matter
+    if os.path.exists(f"{folder}/en-us") and "/" not in layout:
+        with contextlib.suppress(OSError):
+            if layout not in os.listdir(folder):
+                raise errors.HypervisorError(
+                    f"{constants.HV_KEYMAP} is '{layout}', which is no file in {folder}"
+                )
+
+
+def _is_program(path: str) -> bool:
+    """Whether a file is QEMU itself, and no script that adds words of its own."""
+    try:
+        with open(path, "rb") as program:
+            return program.read(4) == b"\x7fELF"
+    except OSError:
+        return False
+
+
+def check_cpu(hvparams: HvParams) -> None:
+    """The node's own CPU goes with KVM alone."""
+    needs_kvm = hvparams[constants.HV_CPU_TYPE].partition(",")[0] == "host"
+    asks = hvparams[constants.HV_KVM_FLAG] == constants.HT_KVM_ENABLED
+    # people also ask for it in these
+    words = f"{hvparams[constants.HV_KVM_EXTRA]} {hvparams[constants.HV_KVM_MACHINE_VERSION]}"
+    if not needs_kvm or asks or "kvm" in words:
+        return
+    path = hvparams[constants.HV_KVM_PATH]
+    # a QEMU of the name kvm uses it unasked
+    if _is_program(path) and not path.endswith("kvm"):
+        raise errors.HypervisorError(
+            f"{constants.HV_CPU_TYPE} is 'host', which needs KVM, but"
+            f" {constants.HV_KVM_FLAG} is not '{constants.HT_KVM_ENABLED}'"
+        )

@@ -1,0 +1,1 @@
+"""Hypervisor parameters in pairs: what Ganeti's own module starts, ours starts."""
