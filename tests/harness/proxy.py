@@ -67,6 +67,7 @@ def refuse(desc: str, error_class: str = "GenericError") -> Action:
             error["id"] = message["id"]
         if "execute" not in message:
             return error
+        connection.wait_for_answers()
         connection.to_client(error)
         return None
 
@@ -200,6 +201,7 @@ class _Connection:
         self._client = client
         self._server = server
         self._given: deque[str] = deque()
+        self._ended = False
 
     def run(self) -> None:
         """Returns when either side has gone."""
@@ -212,9 +214,15 @@ class _Connection:
         self._server.close()
 
     def end(self) -> None:
+        self._ended = True
         for side in (self._client, self._server):
             with contextlib.suppress(OSError):
                 side.shutdown(socket.SHUT_RDWR)
+
+    def wait_for_answers(self) -> None:
+        """QEMU answers in order, and a client may give a command before it has the last answer."""
+        while self._given and not self._ended:
+            time.sleep(0.001)
 
     def to_client(self, message: Message) -> None:
         with contextlib.suppress(OSError):
@@ -258,16 +266,19 @@ class _Connection:
         self.end()
 
     def _answer(self, message: Message) -> None:
-        action = None
+        action, is_reply = None, False
         if "event" in message:
             action = self._proxy.action_for(EVENT, str(message["event"]), message)
         elif "QMP" not in message and self._given:
             # QEMU answers in order; not every client gives its commands an id. What comes before
             # the first command is for an earlier client.
-            action = self._proxy.action_for(REPLY, self._given.popleft(), message)
+            action = self._proxy.action_for(REPLY, self._given[0], message)
+            is_reply = True
         passed = action(self, message) if action else message
         if passed is not None:
             self.to_client(passed)
+        if is_reply:
+            self._given.popleft()
 
 
 def _close(fds: list[int]) -> None:

@@ -114,7 +114,8 @@ def test_an_old_runtime_file_that_does_not_place_its_disk(hypervisor, refused, h
         '[["qemu"],[],{},[[{},1,null]]]',
     ],
 )
-def test_a_runtime_file_of_another_shape(hypervisor, made, refused, content):
+def test_a_runtime_file_of_another_shape(hypervisor, made, refused, content, monkeypatch):
+    monkeypatch.setenv("GANETI_HV_KVM_UNPLUG_TIMEOUT", "2")  # the guest is paused
     file = Path(hypervisor._InstanceKVMRuntime(NAME))
     file.write_bytes(content.encode("utf-8", "surrogateescape"))
     refused(rf"{NAME}\.runtime|does not describe|damaged|lacks")

@@ -61,6 +61,6 @@ def check(command: Sequence[Any], facts: QemuFacts) -> None:
     name = stored(command)
     if name and facts.lacks_machine(name):
         raise errors.HypervisorError(
-            f"{facts.path} (version {facts.version[0]}) has no machine {name}, with which the guest"
-            " was started. Shut it down, and start it with another machine_version"
+            f"{facts.path} (version {facts.version[0]}) has no machine type {name}, with which the"
+            " guest was started. Shut it down, and start it with another machine_version"
         )

@@ -79,7 +79,8 @@ def reboot(
     try:
         runtime = load_runtime(instance)
         facts = qemu_binary.probe(instance.hvparams[constants.HV_KVM_PATH])
-        _keep_machine(runtime[0], files, hooks)
+        if (alias := machine_type.stored(runtime[0])) and facts.machine_of(alias) != alias:
+            _keep_machine(runtime[0], files, hooks)
         launch = Launch(instance, runtime, facts, files, hooks)
         next_start.check(launch)
     except errors.GenericError as err:
@@ -99,7 +100,7 @@ def reboot(
 
 
 def _keep_machine(command: list[Any], files: InstanceFiles, hooks: Hooks) -> None:
-    """Store the type of machine that the guest has, where only an alias of it is stored."""
+    """Store the type of machine that the guest has in place of its alias."""
     try:
         with hooks.qmp_connection(files.qmp) as qmp:
             machine_type.keep(command, machine_type.ask(qmp))

@@ -150,7 +150,7 @@ def test_a_machine_that_the_target_lacks(nodes, make):
     made = nodes("3.0", node.OURS)
     guest = make(made, machine_version="pc-i440fx-2.1", **ONE_PASS)
     _, why = made.try_accept(guest)
-    assert "has no machine pc-i440fx-2.1" in why
+    assert "has no machine type pc-i440fx-2.1" in why
     assert "was not accepted, and runs on where it is" in why
     assert made.run_states(guest["name"]) == ("running", "gone")
     assert made.target.files() == []

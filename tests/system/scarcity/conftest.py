@@ -141,5 +141,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(hypervisor: Any, tmp_path: Path) -> Bench:
+def bench(hypervisor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    # a guest that was started paused releases nothing
+    monkeypatch.setenv("GANETI_HV_KVM_UNPLUG_TIMEOUT", "2")
     return Bench(hypervisor, tmp_path)

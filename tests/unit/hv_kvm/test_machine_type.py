@@ -37,7 +37,7 @@ def test_a_type_takes_the_place_of_an_alias():
 def test_a_machine_that_qemu_has_no_more():
     command = ["qemu", "-machine", "pc-i440fx-2.1"]
     machine_type.check(command, facts("7.2"))
-    with pytest.raises(errors.HypervisorError, match=r"has no machine pc-i440fx-2\.1"):
+    with pytest.raises(errors.HypervisorError, match=r"has no machine type pc-i440fx-2\.1"):
         machine_type.check(command, facts("10.0"))
 
 

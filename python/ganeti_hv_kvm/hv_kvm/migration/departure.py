@@ -18,6 +18,7 @@ guest. A start that we refuse changes it as well.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -121,6 +122,8 @@ def read(name: str) -> Departure | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as err:
+        if isinstance(err, OSError) and err.errno == errno.ENAMETOOLONG:
+            return None  # there can be none
         raise _unreadable(name, path, err) from err
     try:
         return _check(json.loads(text))
