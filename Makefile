@@ -21,10 +21,11 @@ PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi') $(shell find packa
 # Network, mount and process namespaces of its own: no test sees or changes the machine's.
 PYTEST = $(SANDBOX) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@
 STAGES := lint-rust lint-python test-rust build wheel
-TOGETHER := test-system-3.0 test-system-3.1 test-cluster test-system-dev test-faults test-contract test-native test-unit
+TOGETHER := test-system-3.0 test-system-3.1 test-migration test-cluster test-system-dev test-faults test-contract test-native test-unit
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
-  test-unit test-contract test-faults test-inject test-inject-sample test-system test-system-3.0 test-system-3.1 test-system-dev cluster-up cluster-shell cluster-down \
+  test-unit test-contract test-faults test-inject test-inject-sample test-system test-system-3.0 test-system-3.1 \
+  test-migration test-system-dev cluster-up cluster-shell cluster-down \
   test-cluster test-cluster-matrix test-qa test-soak bench bench-rust fuzz format audit clean
 
 help: ## What there is
@@ -94,18 +95,22 @@ test-inject: build ## Each system call of each operation fails once: docs/fault-
 test-inject-sample: build
 	$(INJECT) --most 4 --junit $(REPORTS)/$@.xml
 
-test-system: test-system-3.0 test-system-3.1 test-system-dev ## Real QEMU, TAPs, processes, under each Ganeti
+test-system: test-system-3.0 test-system-3.1 test-migration test-system-dev ## Real QEMU, TAPs, processes, under each Ganeti
 
 # Each with the QEMU of its own Debian for hot-plug. What chooses its Ganeti itself runs once, and
 # so does what only QEMU has a say in.
 test-system-3.0: build wheel
 	GANETI_UNDER_TEST=3.0 $(PYTEST).xml tests/system --ignore=tests/system/test_faults.py \
 	  --ignore=tests/system/test_balloon.py --ignore=tests/system/test_listing.py \
-	  --ignore=tests/system/test_run_state.py
+	  --ignore=tests/system/test_run_state.py --ignore=tests/system/migration
+# Guests that go from one node to another; under 3.1 as part of the other tests.
+test-migration: build
+	GANETI_UNDER_TEST=3.0 $(PYTEST).xml tests/system/migration
 test-system-3.1: build
 	GANETI_UNDER_TEST=3.1 $(PYTEST).xml tests/system --ignore=tests/system/test_faults.py \
 	  --ignore=tests/system/activation --ignore=tests/system/test_without_ganeti.py \
 	  --ignore=tests/system/scarcity --ignore=tests/system/test_asking.py \
+	  --ignore=tests/system/soak \
 	  --ignore=tests/system/hotplug/test_injected.py --ignore=tests/system/hotplug/test_unplug.py
 # What upstream's development version alone asks for, and hot-plug with its scripts and places.
 test-system-dev: build

@@ -2,7 +2,7 @@
 
 usage: check_all.py TARGET... [--together TARGET...]
 
-The first run one after the other, those after `--together` three at a time: they wait for guests
+The first run one after the other, those after `--together` four at a time: they wait for guests
 more than they compute, and each has namespaces of its own. All of them run, also after one has
 failed: a summary tells which, how long each took, how many tests passed, and every skip with its
 reason. The exit status is 0 only if all passed.
@@ -69,8 +69,8 @@ def run_stage(name: str, *, live: bool = True) -> Stage:
 
 
 def run_together(names: Sequence[str]) -> list[Stage]:
-    """Runs targets three at a time, in the order given; their results in the same order."""
-    with ThreadPoolExecutor(max_workers=3) as pool:
+    """Runs targets four at a time, in the order given; their results in the same order."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
         return list(pool.map(lambda name: run_stage(name, live=False), names))
 
 

@@ -296,14 +296,23 @@ def place(manager: BusAllocatorManager, dev_type: str, devid: str, model: str) -
 
 
 def place_all(
-    hvp: Mapping[str, Any], disks: Iterable[Any], nics: Iterable[Any], *, root_ports: bool = False
+    hvp: Mapping[str, Any],
+    disks: Iterable[Any],
+    nics: Iterable[Any],
+    *,
+    root_ports: bool = False,
+    taken: Iterable[Mapping[str, Any]] = (),
 ) -> None:
     """Give each disk and NIC of a guest about to start its ``hvinfo``, disks first.
+
+    Args:
+        hvp, root_ports: as for `manager_for`.
+        taken: places of devices that are neither, such as those of kvm_extra.
 
     Raises:
         errors.HypervisorError: a bus is too small.
     """
-    manager = manager_for(hvp, root_ports=root_ports)
+    manager = manager_for(hvp, taken, root_ports=root_ports)
     for dev_type, found in ((_DISK, disks), (_NIC, nics)):
         model = DEVICE_TYPE[dev_type](hvp)
         for device in found:

@@ -69,7 +69,13 @@ def make_runtime(
         hvp = {**hvp, constants.HV_KVM_MACHINE_VERSION: request.machine}
         validation.validate_q35_capability(hvp, facts.machines)
     command = command_line.build(request)
-    bus_manager.place_all(hvp, [disk for disk, _, _ in disks], nics, root_ports=request.is_q35)
+    bus_manager.place_all(
+        hvp,
+        [disk for disk, _, _ in disks],
+        nics,
+        root_ports=request.is_q35,
+        taken=command_line.named_places.of(command),
+    )
     on_ide = hvp[constants.HV_DISK_TYPE] == constants.HT_DISK_IDE
     if on_ide and request.dialect.blockdev and not request.is_q35:
         places = command_line.ide_places(request)

@@ -14,8 +14,9 @@ from ganeti_hv_kvm.hv_kvm.devices import HOTPLUGGABLE_DEVICE_TYPES
 from ganeti_hv_kvm.hv_kvm.hotplug import nic as hotplug_nic
 from harness import instance
 from harness.block_device import block_device
-from system.hotplug.running import NIC, Running
+from system.hotplug.running import DISK, NIC, Running
 
+SILENT = (constants.HT_SCSI_CONTROLLER_LSI, constants.HT_SCSI_CONTROLLER_MEGASAS)
 CONTROLLERS = sorted(constants.HT_KVM_VALID_SCSI_CONTROLLER_TYPES)
 
 
@@ -142,8 +143,41 @@ def test_controllers(make_running, controller):
     before = running.state()
     disk = running.add_disk()
     assert disk[0].hvinfo["scsi-id"] == 1
-    running.remove_disk(disk)
+    if controller == constants.HT_SCSI_CONTROLLER_VIRTIO:
+        running.remove_disk(disk)
+        assert running.state() == before
+
+
+@pytest.mark.parametrize("controller", SILENT)
+def test_controllers_that_tell_the_guest_nothing(make_running, caplog, controller):
+    """Fault: Linux took the disk that came for the one that had gone, and wrote to it."""
+    running = make_running(paused=True, disk_type="scsi-hd", scsi_controller_type=controller)
+    first = running.add_disk()
+    assert "rescan" in caplog.text
+    before = running.state()
+    for removal in (
+        lambda: running.remove_disk(first),
+        lambda: running.hypervisor.VerifyHotplugSupport(running.made, "hotremove", DISK),
+    ):
+        with pytest.raises(errors.HotplugError, match=f"{controller}.* tells it nothing"):
+            removal()
     assert running.state() == before
+    second = running.add_disk(2)
+    assert (first[0].hvinfo["scsi-id"], second[0].hvinfo["scsi-id"]) == (1, 2)
+
+
+def test_a_place_that_kvm_extra_names(make_running):
+    """Fault: a hot-add stepped around it, the next start did not."""
+    running = make_running(paused=True, kvm_extra="-device virtio-rng-pci,bus=pci.0,addr=0xd")
+    disks = [running.add_disk(number) for number in (1, 2)]
+    slots = [disk[0].hvinfo["addr"] for disk in disks]
+    assert "0xd" not in slots
+    running.stop()
+    running.disks = [*running.disks, *disks]
+    for disk, _, _ in running.disks:
+        disk.hvinfo = None
+    running.start(paused=True)
+    assert running.hypervisor.ListInstances() == [running.made.name]
 
 
 def test_a_qemu_without_rights_in_a_chroot(make_running):

@@ -148,7 +148,8 @@ def test_another_devices_event_is_not_ours(running):
     running.remove_disk(disk)
 
 
-def test_an_event_that_is_lost_is_not_missed(running):
+def test_an_event_that_is_lost_is_not_missed(running, monkeypatch):
+    monkeypatch.setenv("GANETI_HV_KVM_UNPLUG_TIMEOUT", "5")
     disk = running.add_disk()
     with Proxy(running.qmp) as proxy:
         fault = proxy.fail(EVENT, "DEVICE_DELETED", drop, times=9)

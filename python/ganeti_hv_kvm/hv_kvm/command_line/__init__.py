@@ -17,6 +17,7 @@ from . import (
     ide,
     iothreads,
     machine,
+    named_places,
     network,
     old_words,
     peripherals,
@@ -45,6 +46,7 @@ __all__ = [
     "device_features",
     "ide",
     "ide_places",
+    "named_places",
     "takes_password",
     "vcpus_of",
 ]

@@ -116,7 +116,7 @@ def ide_places(request: StartRequest) -> dict[str, ide.Place]:
     cdroms = _ide_cdroms(request)
     on_ide = request.hvp[constants.HV_DISK_TYPE] == constants.HT_DISK_IDE
     disks = request.disk_count if on_ide and not request.is_q35 else 0
-    places = ide.new_places(len(cdroms), disks, is_q35=request.is_q35)
+    places = ide.new_places(len(cdroms), disks, is_q35=request.is_q35, extra=request.extra)
     named = dict(zip([*cdroms, *map(str, range(disks))], places, strict=True))
     if request.is_q35:
         named |= {node: _SATA_PLACES[node] for node in cdroms}

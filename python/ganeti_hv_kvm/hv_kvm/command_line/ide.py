@@ -18,6 +18,8 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm import q35
 
+from . import named_places
+
 #: Whose words started a guest.
 DRIVE, BLOCKDEV = "drive", "blockdev"
 
@@ -73,23 +75,35 @@ def _counted(index: int, is_q35: bool) -> Place:
     return (index, 0) if is_q35 else divmod(index, 2)
 
 
-def new_places(cdroms: int, disks: int, *, is_q35: bool) -> list[Place]:
+def new_places(cdroms: int, disks: int, *, is_q35: bool, extra: Sequence[str] = ()) -> list[Place]:
     """Places for CD-ROMs and then disks that are started with -device, for a new guest.
 
     Where QEMU, told nothing, has room for them, these are the places it would give: Ganeti's own
-    module may take the guest over. Raises HypervisorError if they are too many.
+    module may take the guest over. ``extra`` are the words of kvm_extra, which may have drives of
+    its own. Raises HypervisorError if they are too many.
     """
     if is_q35:
         return list(_Q35_CDROMS[:cdroms])  # its disks are of another type
     wanted = cdroms + disks
-    if wanted > _PC_PLACES:
+    taken = named_places.on_ide(extra)
+    taken |= {_counted(number, is_q35) for number in _readable_drives(extra)}
+    every = (_counted(number, is_q35) for number in range(_PC_PLACES))
+    free = [place for place in every if place not in taken]
+    if wanted > len(free):
+        own = f", {_PC_PLACES - len(free)} of them for {constants.HV_KVM_EXTRA}" if taken else ""
         raise errors.HypervisorError(
-            f"no place for {wanted} IDE disks and CD-ROMs: the machine has {_PC_PLACES}; set"
+            f"no place for {wanted} IDE disks and CD-ROMs: the machine has {_PC_PLACES}{own}; set"
             f" {constants.HV_DISK_TYPE} or {constants.HV_KVM_CDROM_DISK_TYPE} to another type"
         )
-    if wanted <= len(_LAST_BUS):
-        return list(_LAST_BUS[:wanted])
-    return [_counted(number, is_q35) for number in range(wanted)]
+    on_last_bus = [place for place in free if place in _LAST_BUS]
+    return (on_last_bus if wanted <= len(on_last_bus) else free)[:wanted]
+
+
+def _readable_drives(extra: Sequence[str]) -> set[int]:
+    try:
+        return _taken_by_drives(extra, is_q35=False)
+    except ValueError:
+        return set()  # QEMU says what is wrong with it
 
 
 def _index_of(drive: str, is_q35: bool) -> int | None:

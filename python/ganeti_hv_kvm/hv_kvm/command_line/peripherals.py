@@ -129,5 +129,4 @@ def guest_agent(request: StartRequest) -> list[str]:
 
 def extra(request: StartRequest) -> list[str]:
     """The administrator's own arguments."""
-    text = request.hvp[constants.HV_KVM_EXTRA]
-    return request.dialect.split_extra(text) if text else []
+    return request.extra

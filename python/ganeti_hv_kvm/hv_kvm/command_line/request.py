@@ -72,6 +72,12 @@ class StartRequest(NamedTuple):
         return self.facts.machine_of(name) + comma + properties
 
     @property
+    def extra(self) -> list[str]:
+        """The administrator's own arguments (kvm_extra)."""
+        text = self.hvp[constants.HV_KVM_EXTRA]
+        return self.dialect.split_extra(text) if text else []
+
+    @property
     def is_q35(self) -> bool:
         """The machine is a q35, whose devices sit elsewhere."""
         return q35.is_q35(self.machine)

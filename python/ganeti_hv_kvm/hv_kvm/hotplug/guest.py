@@ -19,6 +19,9 @@ from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
 DISK = constants.HOTPLUG_TARGET_DISK
 NIC = constants.HOTPLUG_TARGET_NIC
 
+# Of these Linux hears neither that a disk came nor that it went.
+_SILENT_CONTROLLERS = (constants.HT_SCSI_CONTROLLER_LSI, constants.HT_SCSI_CONTROLLER_MEGASAS)
+
 #: (instance, number of the NIC, NIC, name of its TAP device)
 NicFunction = Callable[[Any, int, Any, str], None]
 
@@ -95,6 +98,29 @@ def model_of(dev_type: str, hvp: dict[str, Any]) -> str:
             " or go while it runs"
         )
     return model
+
+
+def tells_guest(dev_type: str, hvp: dict[str, Any]) -> bool:
+    """Whether the guest hears of a device that comes or goes; on these controllers it does not."""
+    on_scsi = dev_type == DISK and DEVICE_TYPE[DISK](hvp) in constants.HT_SCSI_DEVICE_TYPES
+    return not on_scsi or hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE] not in _SILENT_CONTROLLERS
+
+
+def check_guest_is_told(dev_type: str, hvp: dict[str, Any]) -> None:
+    """Make sure that the guest would hear of it, if a device of this kind went.
+
+    Linux kept the disk that it was not told about, and took the next one at the same target for
+    it: what was written to the old disk went to the new one.
+
+    Raises:
+        errors.HotplugError: it would not.
+    """
+    if not tells_guest(dev_type, hvp):
+        raise errors.HotplugError(
+            f"the guest's SCSI controller ({hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE]}) tells it"
+            " nothing when a disk goes, and it would take the next disk there for the old one."
+            " Nothing was removed; shut the instance down, and remove the disk then"
+        )
 
 
 def id_of(dev_type: str, device: Any) -> str:

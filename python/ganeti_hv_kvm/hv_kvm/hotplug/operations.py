@@ -15,13 +15,25 @@ from ganeti import errors
 
 from ganeti_hv_kvm.errors import QmpLostError, QmpTimeoutError
 from ganeti_hv_kvm.hv_kvm import bus_manager, q35
-from ganeti_hv_kvm.hv_kvm.command_line import iothreads, vcpus_of
+from ganeti_hv_kvm.hv_kvm.command_line import iothreads, named_places, vcpus_of
 from ganeti_hv_kvm.hv_kvm.guest import disk_limits
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.undo import Undo
 
 from . import disk, nic
-from .guest import DISK, NIC, Guest, Plug, entries, find, has, hvinfos, model_of
+from .guest import (
+    DISK,
+    NIC,
+    Guest,
+    Plug,
+    check_guest_is_told,
+    entries,
+    find,
+    has,
+    hvinfos,
+    model_of,
+    tells_guest,
+)
 from .reconcile import finish
 from .reconcile import reconcile as _reconcile
 
@@ -93,6 +105,13 @@ def plug_in(guest: Guest, runtime: KVMRuntime, plug: Plug, ready: nic.Prepared |
             nic.add(guest, plug, ready, undo)
         verify_device(guest, plug.devid, should_exist=True)
         _limit(guest, plug)
+        if not tells_guest(plug.dev_type, guest.hvp(runtime)):
+            logging.warning(
+                "%s has %s, but its SCSI controller tells it nothing: it sees the disk after a"
+                " rescan of its SCSI bus, or a reboot",
+                guest.instance.name,
+                plug.devid,
+            )
         # As Ganeti counts them: the first disk is the one that a restart boots from.
         entries(plug.dev_type, runtime).insert(plug.seq, plug.entry)
         guest.save(runtime)
@@ -127,7 +146,7 @@ def _clear_remains(guest: Guest, plug: Plug) -> None:
 
 def _place(guest: Guest, runtime: KVMRuntime, plug: Plug, model: str) -> dict[str, Any]:
     """Find a place that is free by the runtime file and in QEMU."""
-    taken = hvinfos(runtime)
+    taken = hvinfos(runtime) + named_places.of(runtime.kvm_cmd)
     with guest.monitor() as qmp:
         taken += bus_manager.places_in_qemu(qmp.execute_qmp("query-pci"))
     manager = bus_manager.manager_for(
@@ -185,6 +204,7 @@ def _remove_unknown(guest: Guest, runtime: KVMRuntime, plug: Plug) -> dict[str, 
 def check_removable(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
     """Raise ``errors.HotplugError`` for a device that cannot go while the guest runs."""
     model_of(plug.dev_type, guest.hvp(runtime))
+    check_guest_is_told(plug.dev_type, guest.hvp(runtime))
     if "id" not in (plug.device.hvinfo or {}):
         raise errors.HotplugError(
             "the guest was started with it in a form that has no id, so QEMU cannot be told to"

@@ -6,7 +6,7 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm.errors import QmpError
 
-from .guest import DISK, NIC, Guest, model_of
+from .guest import DISK, NIC, Guest, check_guest_is_told, model_of
 
 # The first QEMU whose commands let a descriptor travel along.
 _FIRST_VERSION = (1, 7, 0)
@@ -19,7 +19,10 @@ def verify(guest: Guest, action: str, dev_type: str) -> None:
         errors.HotplugError: why not.
     """
     with guest.doing(f"{action} of a {dev_type.lower()} while it runs"):
-        model_of(dev_type, guest.hvp(guest.load()))
+        hvp = guest.hvp(guest.load())
+        model_of(dev_type, hvp)
+        if action == constants.HOTPLUG_ACTION_REMOVE:
+            check_guest_is_told(dev_type, hvp)
         if action == constants.HOTPLUG_ACTION_ADD:
             with guest.monitor() as qmp:
                 if dev_type == DISK:
