@@ -174,7 +174,7 @@ bench-rust: ## Speed: codec, session and fleet alone, without Python
 # libFuzzer needs a nightly toolchain; the product and `make test`, which runs the same functions for
 # a short while (tests/rust/fuzz.rs), do not. Seeds are recordings of a real QEMU.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= codec message session
+FUZZ_TARGETS ?= codec message process session
 CARGO_FUZZ := .work/cargo-fuzz/bin/cargo-fuzz
 $(CARGO_FUZZ):
 	cargo install --quiet --locked --root .work/cargo-fuzz cargo-fuzz

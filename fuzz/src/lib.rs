@@ -3,4 +3,4 @@
 mod model;
 mod targets;
 
-pub use targets::{codec, message, session};
+pub use targets::{codec, message, process, session};

@@ -1,8 +1,10 @@
 //! One function for each target: it panics where something is wrong.
 
+use ganeti_hv_kvm::process::{parse_command_line, parse_stat};
 use ganeti_hv_kvm::qmp::codec::{Codec, CodecError};
 use ganeti_hv_kvm::qmp::message::{Kind, Message};
 use ganeti_hv_kvm::qmp::{command, foreign_text, outgoing};
+use ganeti_hv_kvm::sockets::Table;
 use serde_json::Value;
 
 use super::model::Model;
@@ -108,4 +110,31 @@ pub fn session(data: &[u8]) {
     let mut model = Model::new(data);
     while model.step() {}
     model.finish();
+}
+
+/// What a process writes about itself is read without harm, and changes nothing that the kernel
+/// says beside it.
+pub fn process(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = parse_stat(&text);
+    let fields = "S 1 7 7 0 -1 4194564 1 0 0 0 1 2 0 0 20 0 3 0 4711 5 6";
+    let stat = parse_stat(&format!("7 ({text}) {fields}")).unwrap();
+    assert_eq!((stat.state, stat.threads, stat.start_time), ('S', 3, 4711));
+    assert!(stat.exiting);
+
+    let values = parse_command_line(&text);
+    assert!(values.memory.is_none_or(|mib| mib <= 1 << 30));
+    assert!(
+        values
+            .vcpus
+            .is_none_or(|count| (1..=65_536).contains(&count))
+    );
+    // the last word wins, whatever came before it
+    let appended = parse_command_line(&format!("{text}\0\0-m\0size=192M\0-name\0guest=web1"));
+    assert_eq!(appended.memory, Some(192));
+    assert_eq!(appended.name.as_deref(), Some("web1"));
+
+    if let Ok(table) = Table::parse(data) {
+        assert!(table.all_clients().len() <= data.len() / 16);
+    }
 }

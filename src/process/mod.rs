@@ -16,8 +16,8 @@ use std::path::Path;
 
 use crate::sockets;
 pub use end::{Ending, Handle, end};
-pub use stat::{Stat, read_stat};
-pub use words::{Values, values};
+pub use stat::{Stat, parse as parse_stat, read_stat};
+pub use words::{Values, parse as parse_command_line, values};
 
 /// Why it cannot be told whether something is there: what could not be read, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

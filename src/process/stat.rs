@@ -96,8 +96,9 @@ pub fn read_stat(pid: i32) -> Result<Option<Stat>, Doubt> {
     .ok_or_else(|| doubt("it has an unknown form"))
 }
 
-/// Reads the text of /proc/PID/stat.
-fn parse(text: &str) -> Option<Stat> {
+/// Reads the text of /proc/PID/stat; None if it has another form.
+#[must_use]
+pub fn parse(text: &str) -> Option<Stat> {
     // The second field, in parentheses, is the process's own choice and may hold anything.
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();

@@ -49,7 +49,9 @@ fn read(path: &str) -> Vec<u8> {
     read.map_or_else(|_| Vec::new(), |_| bytes)
 }
 
-fn parse(command: &str) -> Values {
+/// Reads the text of /proc/PID/cmdline: words that end with a NUL.
+#[must_use]
+pub fn parse(command: &str) -> Values {
     let words: Vec<&str> = command.split('\0').collect();
     let mut found = Values::default();
     let mut topology = Options::default();

@@ -75,6 +75,16 @@ impl Table {
         Ok(Self(entries))
     }
 
+    /// What one answer of the kernel tells, as far as it goes.
+    ///
+    /// # Errors
+    /// EBADMSG: it has another form; else the kernel's own error.
+    pub fn parse(answer: &[u8]) -> Result<Self, Errno> {
+        let mut entries = Vec::new();
+        take(answer, &mut entries)?;
+        Ok(Self(entries))
+    }
+
     /// The inode of the socket that listens at a file.
     pub(super) fn listener(&self, file: SocketFile, path: &Path) -> Option<u32> {
         let listening = |entry: &&Entry| entry.which == Which::Listening;
@@ -154,7 +164,10 @@ fn receive(kernel: &OwnedFd, entries: &mut Vec<Entry>) -> Result<bool, Errno> {
         Err(Errno::EINTR) => return Ok(true),
         other => other?,
     };
-    let mut rest = buffer.get(..size).ok_or(Errno::EMSGSIZE)?;
+    take(buffer.get(..size).ok_or(Errno::EMSGSIZE)?, entries)
+}
+
+fn take(mut rest: &[u8], entries: &mut Vec<Entry>) -> Result<bool, Errno> {
     while !rest.is_empty() {
         let length = usize::try_from(u32_at(rest, 0)?).map_err(|_| Errno::EBADMSG)?;
         let message = rest.get(..length).ok_or(Errno::EBADMSG)?;

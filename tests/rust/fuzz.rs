@@ -75,6 +75,45 @@ fn parts() -> impl Strategy<Value = String> {
     vec(part, 0..30).prop_map(|parts| parts.concat())
 }
 
+/// Command lines, or almost.
+fn command_line() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        Just("\0"),
+        Just("-m\0"),
+        Just("-smp\0"),
+        Just("-name\0"),
+        Just("size="),
+        Just("cpus="),
+        Just("maxcpus=4"),
+        Just("sockets="),
+        Just("guest="),
+        Just(","),
+        Just(",,"),
+        Just("1.5g"),
+        Just("99999999999999999999"),
+        Just("-1"),
+        Just("0x"),
+        Just("nan"),
+        Just("\u{1}"),
+        Just(") R 1"),
+    ];
+    vec(part, 0..20).prop_map(|parts| parts.concat())
+}
+
+/// Netlink messages with lengths that are right, or almost.
+fn sockets() -> impl Strategy<Value = Vec<u8>> {
+    let message = (vec(any::<u8>(), 0..64), 0..4_u32, 18..22_u16).prop_map(|(body, off, kind)| {
+        let length = u32::try_from(body.len()).unwrap() + 16 + off;
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend([0; 10]);
+        bytes.extend(body);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    });
+    vec(message, 0..6).prop_map(|messages| messages.concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 256,
@@ -102,6 +141,13 @@ proptest! {
         if object {
             targets::message(format!("{{{text}}}").as_bytes());
         }
+    }
+
+    #[test]
+    fn process(data in vec(any::<u8>(), 0..600), table in sockets(), words in command_line()) {
+        targets::process(&data);
+        targets::process(&table);
+        targets::process(words.as_bytes());
     }
 
     #[test]
