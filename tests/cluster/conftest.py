@@ -20,7 +20,17 @@ from cluster.harness.instance import Instance
 from cluster.harness.namespaces import CommandFailed
 from harness import node as harness_node
 
-_ORDER = ("harness", "cluster", "life", "migration", "options", "faults", "many", "mixed")
+_ORDER = (
+    "harness",
+    "cluster",
+    "life",
+    "migration",
+    "options",
+    "faults",
+    "unheard",
+    "many",
+    "mixed",
+)
 _TIMEOUT = 240  # seconds; the slowest step takes a quarter of that
 _record: dict[str, Any] = {"versions": "", "steps": []}
 _failed: list[str] = []  # since the cluster was last put right

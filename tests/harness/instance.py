@@ -47,12 +47,13 @@ def nic(index: int = 0, *, bridge: str = BRIDGE) -> Any:
 
 
 def disk(folder: Path, index: int = 0, *, mebibytes: int = 16) -> tuple[Any, str, None]:
-    """An empty disk as a file in ``folder``: what Ganeti hands over as a block device."""
+    """A disk as a file in ``folder``, new ones empty: what Ganeti hands over as a block device."""
     from ganeti import constants, objects
 
     image = folder / f"disk{index}.img"
-    with image.open("wb") as data:
-        data.truncate(mebibytes * 1024 * 1024)
+    if not image.exists():
+        with image.open("wb") as data:
+            data.truncate(mebibytes * 1024 * 1024)
     device = objects.Disk(
         uuid=_uuid("disk", index),
         dev_type=constants.DT_FILE,

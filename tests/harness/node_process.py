@@ -20,7 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import instance, node
 
 #: What Ganeti's configuration has of an instance beside its parameters.
-_CONFIGURATION = ("uuid", "serial_no", "disks_active")
+_CONFIGURATION = ("uuid", "serial_no", "disks_active", "network_port")
+
+
+def _folder(wanted: dict[str, Any]) -> Path:
+    return Path(wanted["disk_folder"])
 
 
 class Requests:
@@ -67,6 +71,22 @@ class Requests:
     def RemoveNic(self, wanted: dict[str, Any], number: int) -> None:
         nic, made = instance.nic(number), self._instance(wanted)
         self._node.hypervisor().HotDelDevice(made, "nic", nic, None, number)
+
+    def AddDisk(self, wanted: dict[str, Any], number: int) -> None:
+        made, (disk, *extra) = self._instance(wanted), instance.disk(_folder(wanted), number)
+        self._node.hypervisor().HotAddDevice(made, "disk", disk, tuple(extra), number)
+
+    def RemoveDisk(self, wanted: dict[str, Any], number: int) -> None:
+        made, (disk, *_) = self._instance(wanted), instance.disk(_folder(wanted), number)
+        self._node.hypervisor().HotDelDevice(made, "disk", disk, None, number)
+
+    def GrowDisk(self, wanted: dict[str, Any], number: int, mebibytes: int) -> None:
+        made, (disk, path, _) = self._instance(wanted), instance.disk(_folder(wanted), number)
+        os.truncate(path, mebibytes << 20)
+        self._node.hypervisor().ResizeDisk(made, disk, mebibytes << 20)
+
+    def AskToStop(self, wanted: dict[str, Any]) -> None:
+        self._node.hypervisor().StopInstance(self._instance(wanted))
 
     def ForgetDepartures(self) -> None:
         """What outlives a guest's files on purpose; only our module keeps it."""

@@ -69,6 +69,8 @@ class Bench:
                     else:
                         path.unlink()
             shutil.rmtree(node.run_folder.parent / "ganeti-hv-kvm", ignore_errors=True)
+            # where it keeps what outlives a guest's files: of a migration's end nobody has heard
+            shutil.rmtree(node.root / "var/lib/ganeti/kvm-departed", ignore_errors=True)
         for disk in self.disks:
             tiny_guest.write_disk(disk)
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from ganeti import constants, errors
 
+from ganeti_hv_kvm.errors import ProcessUnknownError
+
 from . import (
     instance_files,
     instance_process,
@@ -126,7 +128,14 @@ def _end(launch: Launch, pid_alive: PidAlive, limit: float) -> None:
             logging.info("Instance %s has no ACPI to be asked by: ending it for its reboot", name)
         if not (asked and ending.by_power_button(limit)):
             shutdown.power_off(launch.files, pid_alive)
-        if launch.hooks.pid_alive(name)[2]:
+        try:
+            still_there = launch.hooks.pid_alive(name)[2]
+        except ProcessUnknownError as err:
+            raise errors.HypervisorError(
+                f"Instance {name} was shut down for its reboot but did not start again; it is down"
+                f" now, or on its way: {err}"
+            ) from err
+        if still_there:
             raise errors.HypervisorError(
                 f"Instance {name} was not rebooted: its QEMU (process {pid_alive[1]}) could not be"
                 " ended, and its files were left as they are"

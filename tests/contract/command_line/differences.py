@@ -61,6 +61,13 @@ def _run_with(argv: Argv, _case: cases.Case) -> Argv:
     return argv
 
 
+def _floppy_chroot(argv: Argv, case: cases.Case) -> Argv:
+    if not case["hvparams"].get("use_chroot"):
+        return argv
+    floppy = re.compile(r"^(file=.*,if=floppy|driver=raw,node-name=floppy1,.*)$")
+    return [floppy.sub(r"\1,auto-read-only=off", word) for word in argv]
+
+
 def _floppy_boot(argv: Argv, _case: cases.Case) -> Argv:
     return _after(argv, "-drive", lambda word: word.replace(",boot=on,if=floppy", ",if=floppy"))
 
@@ -241,6 +248,7 @@ IN_ARGUMENTS: dict[str, Callable[[Argv, cases.Case], Argv]] = {
     "no-acpi": _no_acpi,
     "run-with": _run_with,
     "floppy-boot": _floppy_boot,
+    "floppy-chroot": _floppy_chroot,
     "scsi-cdrom": _scsi_cdrom,
     "scsi-cdrom-target": _scsi_cdrom_target,
     "passthrough-cache": _passthrough_cache,

@@ -200,9 +200,14 @@ def floppy(request: StartRequest) -> list[str]:
     boots = boots_from(request.hvp, constants.HT_BO_FLOPPY)
     # In each dialect: QEMU's floppy has no bootindex, as its controller is what starts from it.
     first = ["-boot", "a"] if boots else []
+    # A node that may become read-only does so at the end of a migration, by its path, which is not
+    # there inside the chroot: QEMU then sends no guest ("bdrv_inactivate_all() failed").
+    at_once = request.hvp[constants.HV_KVM_USE_CHROOT] and request.facts.has_auto_read_only
     if request.dialect.blockdev:
         file = {"driver": "file", "filename": image}
-        block = {"driver": "raw", "node-name": _FLOPPY, "file": file}
+        block: dict[str, Any] = {"driver": "raw", "node-name": _FLOPPY, "file": file}
+        if at_once:
+            block["auto-read-only"] = False
         return [
             *first,
             *("-blockdev", DictToQemuStringNotation(block)),
@@ -214,5 +219,6 @@ def floppy(request: StartRequest) -> list[str]:
         ("media", "disk"),
         ("boot", "on") if boots and request.facts.needs_boot_flag else None,
         ("if", "floppy"),
+        ("auto-read-only", "off") if at_once else None,
     )
     return [*first, "-drive", drive]
