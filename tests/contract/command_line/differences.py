@@ -37,8 +37,7 @@ def _after(argv: Argv, switch: str, change: Callable[[str], str]) -> Argv:
 def _sound(argv: Argv, _case: cases.Case) -> Argv:
     if "-soundhw" not in argv:
         return argv
-    at = argv.index("-soundhw")
-    driver = "spice" if "-spice" in argv else "none"
+    at, driver = argv.index("-soundhw"), "spice" if "-spice" in argv else "none"
     model = argv[at + 1].replace(",", ",,")
     return [*argv[:at], "-audio", f"driver={driver},model={model},id=soundhw", *argv[at + 2 :]]
 
@@ -61,11 +60,12 @@ def _run_with(argv: Argv, _case: cases.Case) -> Argv:
     return argv
 
 
+_FLOPPY = re.compile(r"^(file=.*,if=floppy|driver=raw,node-name=floppy1,.*)$")
+
+
 def _floppy_chroot(argv: Argv, case: cases.Case) -> Argv:
-    if not case["hvparams"].get("use_chroot"):
-        return argv
-    floppy = re.compile(r"^(file=.*,if=floppy|driver=raw,node-name=floppy1,.*)$")
-    return [floppy.sub(r"\1,auto-read-only=off", word) for word in argv]
+    more = r"\1,auto-read-only=off" if case["hvparams"].get("use_chroot") else r"\1"
+    return [_FLOPPY.sub(more, word) for word in argv]
 
 
 def _floppy_boot(argv: Argv, _case: cases.Case) -> Argv:
@@ -106,8 +106,7 @@ def _scsi_cdrom_target(argv: Argv, case: cases.Case) -> Argv:
 
 
 def _passthrough_cache(argv: Argv, _case: cases.Case) -> Argv:
-    pattern = re.compile(r"^(scsi-(?:block|generic),.*),write-cache=\w+$")
-    return [pattern.sub(r"\1", word) for word in argv]
+    return [re.sub(r"^(scsi-(?:block|generic),.*),write-cache=\w+$", r"\1", word) for word in argv]
 
 
 def _gluster_server(argv: Argv, _case: cases.Case) -> Argv:
@@ -327,12 +326,7 @@ def special(ganeti: str) -> list[cases.Case]:
                 "tablet": "usb-host,vendorid=0x02e1,productid=0x5612",
             },
         ),
-        make(
-            "topology that does not fit",
-            {"cpu_sockets": 3},
-            difference="topology",
-            fails=True,
-        ),
+        make("topology that does not fit", {"cpu_sockets": 3}, difference="topology", fails=True),
         make(
             "VNC socket",
             {"vnc_bind_address": "/var/run/vnc"},
