@@ -68,24 +68,25 @@ class Node:
         shutil.rmtree(self.root.parent, ignore_errors=True)
 
 
-def make_node(generation: str, module: str) -> Node:
+def make_node(generation: str, module: str, root: Path | None = None) -> Node:
     """Makes this process a Ganeti node of ``generation`` ("3.0", "3.1", "dev") with ``module``.
 
+    ``root`` is the root folder of a node that another process has made, to be shared with it.
     Raises RuntimeError if Ganeti was imported already, or if not the wanted module answers.
     """
     ganetis_own.be_not_enabled()
     if module == OURS:
         importlib.import_module("ganeti_hv_kvm.activation").install()
-    return find_node(generation, module)
+    return find_node(generation, module, root)
 
 
-def find_node(generation: str, module: str) -> Node:
+def find_node(generation: str, module: str, root: Path | None = None) -> Node:
     """As `make_node`, where this interpreter already is as it should be (enabled, or not)."""
     if "ganeti" in sys.modules:
         raise RuntimeError("a node is made before Ganeti is imported")
-    root = new_root()
+    root = root or new_root()
     for folder in ("var/run/ganeti", "var/lib/ganeti", "var/log/ganeti/kvm", "etc/ganeti"):
-        (root / folder).mkdir(parents=True)
+        (root / folder).mkdir(parents=True, exist_ok=True)
     os.environ.update(GANETI_ROOTDIR=str(root), GANETI_HOSTNAME=HOST_NAME)
     code = upstream.code(generation, root.parent)
     sys.path.insert(0, str(code))

@@ -1,9 +1,10 @@
 """A node in a process of its own, as Ganeti's node daemon is one: answers requests on a pipe.
 
-    node_process.py GENERATION MODULE
+    node_process.py GENERATION MODULE [ROOT]
 
 Each request is a line of JSON, [method, arguments]; the answer is {"value": ...} or {"error": its
-class, "text": ...}. The first line says where the node's root folder is.
+class, "text": ...}. The first line says where the node's root folder is; one that is given belongs
+to another process, with whose guests this one goes on.
 """
 
 from __future__ import annotations
@@ -135,8 +136,10 @@ def serve(made: node.Node) -> None:
 
 
 if __name__ == "__main__":
-    here = node.make_node(*sys.argv[1:3])
+    lent = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    here = node.make_node(*sys.argv[1:3], root=lent)
     try:
         serve(here)
     finally:
-        here.remove()
+        if not lent:
+            here.remove()

@@ -43,12 +43,15 @@ class RemoteError(Exception):
 class RemoteNode:
     """One node; its methods are those of Ganeti's hypervisor class, called by name."""
 
-    def __init__(self, generation: str, module: str, **environment: str) -> None:
+    def __init__(
+        self, generation: str, module: str, *, root: Path | None = None, **environment: str
+    ) -> None:
+        """``root`` is that of another node's process, whose guests this one is to go on with."""
         node.require_sandbox()
         self.generation = generation
         self.module = module
         self._process = subprocess.Popen(
-            [sys.executable, str(_SERVER), generation, module],
+            [sys.executable, str(_SERVER), generation, module, *([str(root)] if root else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

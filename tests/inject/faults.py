@@ -15,7 +15,8 @@ _WAIT = ("EINTR", "ENOMEM")
 _NEW = ("EMFILE", "ENOMEM")
 
 #: Errors by call. Not here: what cannot fail (getpid), what a failed injection would do itself
-#: (close: the kernel closes always), and what a process does to end.
+#: (close: the kernel closes always; brk: the kernel gives the old break, and no errno), and what a
+#: process does to end.
 ERRORS: dict[str, tuple[str, ...]] = {
     "openat": ("EMFILE", "EIO", "EPERM", "EINTR"),
     "read": ("EIO", "EINTR"),
@@ -74,7 +75,6 @@ ERRORS: dict[str, tuple[str, ...]] = {
     "ioctl": ("EPERM", "EIO", "ENOMEM"),
     "sched_setaffinity": ("EPERM",),
     "mmap": ("ENOMEM",),
-    "brk": ("ENOMEM",),
     "mremap": ("ENOMEM",),
     "clock_nanosleep": ("EINTR",),
     "prlimit64": ("EPERM",),

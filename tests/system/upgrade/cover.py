@@ -47,10 +47,17 @@ def _allowed(row: Row) -> bool:
         or (row.get("born") == "original" and row.get("soundhw", "none") != "none")
         # nor does that module take a folder for VNC's socket
         or (row.get("born") == "original" and row.get("display") == "VNC")
+        # nor can such a guest of its be migrated at all: docs/upgrade.md
+        or _is_stuck(row)
         or (row.get("disk_aio") == "native" and row.get("disk_cache", "none") != "none")
         # its soft reboot of a guest without ACPI is a question of patience alone
         or (row.get("acpi") == "no" and is_q35)
     )
+
+
+def _is_stuck(row: Row) -> bool:
+    wanted = {"born": "original", "floppy": "one", "use_chroot": "yes"}
+    return all(row.get(name) == label for name, label in wanted.items())
 
 
 def rows() -> list[Row]:

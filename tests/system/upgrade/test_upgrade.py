@@ -30,11 +30,11 @@ def _label(row: cover.Row) -> str:
 def test_the_way_from_debian_12_to_13(row):
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(walk.open_folder())
-        old, new, between = walk.make_nodes(stack, row["born"])
+        first, old, new, between = walk.make_nodes(stack, row["born"])
         guest = walk.Walk(row, f"u{next(_names)}.example.com", folder)
         for remote in (old, new, between):
             stack.callback(migrants.end, remote, guest.wanted(remote))
-        old.call("StartInstance", guest.wanted(old))
+        first.call("StartInstance", guest.wanted(first))
         guest.wait_for_boot(old)
         guest.counts_on(old)
         before = guest.places(old)

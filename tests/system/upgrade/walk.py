@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness import console, guest, migrants, node, paths, two_nodes
 from matrix.pairwise import Row
@@ -32,8 +32,8 @@ _COUNT = (
 class Node(two_nodes.RemoteNode):
     """A node, and the QEMU that lies at the same path on each real one."""
 
-    def __init__(self, generation: str, module: str, qemu: Path) -> None:
-        super().__init__(generation, module, GANETI_HV_KVM_REBOOT_TIMEOUT="30")
+    def __init__(self, generation: str, module: str, qemu: Path, root: Path | None = None) -> None:
+        super().__init__(generation, module, root=root, GANETI_HV_KVM_REBOOT_TIMEOUT="30")
         self.qemu_path = qemu
 
 
@@ -183,9 +183,23 @@ def open_folder() -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-def make_nodes(stack: contextlib.ExitStack, born: str) -> tuple[Node, Node, Node]:
-    """Debian 12; Debian 13; Debian 12 with the Ganeti of 13, where a guest may go back to."""
-    old = stack.enter_context(Node("3.0", born, paths.QEMU))
+class Nodes(NamedTuple):
+    """Debian 12; Debian 13; Debian 12 with the Ganeti of 13, where a guest may go back to.
+
+    ``first`` is the first one before ours was enabled there, where that is later.
+    """
+
+    first: Node
+    old: Node
+    new: Node
+    between: Node
+
+
+def make_nodes(stack: contextlib.ExitStack, born: str) -> Nodes:
+    """The nodes of a walk; guests are started by the module ``born``."""
+    first = old = stack.enter_context(Node("3.0", born, paths.QEMU))
+    if born != node.OURS:
+        old = stack.enter_context(Node("3.0", node.OURS, paths.QEMU, first.root))
     new = stack.enter_context(Node("3.1", node.OURS, paths.QEMU_10))
     between = stack.enter_context(Node("3.1", node.OURS, paths.QEMU))
-    return old, new, between
+    return Nodes(first, old, new, between)
