@@ -25,8 +25,8 @@ TOGETHER := test-system-3.0 test-system-3.1 test-migration test-cluster test-sys
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
   test-unit test-contract test-faults test-inject test-inject-sample test-system test-system-3.0 test-system-3.1 \
-  test-migration test-system-dev cluster-up cluster-shell cluster-down \
-  test-cluster test-cluster-matrix test-qa test-soak bench bench-rust fuzz format audit clean
+  test-migration test-system-dev test-upgrade test-matrix cluster-up cluster-shell cluster-down \
+  test-cluster test-cluster-matrix test-cluster-upgrade test-qa test-soak bench bench-rust fuzz format audit clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,13 @@ test-system-dev: build
 	GANETI_UNDER_TEST=next $(PYTEST)-next.xml tests/system/next
 	GANETI_UNDER_TEST=unknown $(PYTEST)-unknown.xml tests/system/unknown_parameter
 
+# What the guests of a cluster go through from Debian 12 to 13; `make test` has some of each.
+test-upgrade: build ## 40 guests from Ganeti 3.0 and QEMU 7.2 to 3.1 and QEMU 10, and back; 20 minutes
+	UPGRADE=all GANETI_UNDER_TEST=3.1 $(PYTEST).xml tests/system/upgrade
+
+test-matrix: build ## Parameters pairwise, cold under each Ganeti and QEMU, beside the original
+	PYTHONPATH=tests $(SANDBOX) $(PYTHON) -m matrix
+
 SOAK_CYCLES ?= 1000
 test-soak: build ## A thousand guests in one process (SOAK_CYCLES): nothing may grow; 10 minutes and more
 	GANETI_UNDER_TEST=$(GANETI) SOAK_CYCLES=$(SOAK_CYCLES) $(PYTEST).xml -s tests/system/soak
@@ -148,6 +155,18 @@ test-cluster: setup ## The life of an instance and the main faults on that clust
 	@mkdir -p $(REPORTS)
 	CLUSTER_RESULTS=$(REPORTS)/$@.json $(OUTSIDE) $(PYTHON) -m pytest -m "core and not long" \
 	  --junit-xml=$(REPORTS)/$@.xml tests/cluster
+
+# A cluster of Debian 12 with running guests; ours is enabled before, during and after.
+test-cluster-upgrade: setup ## `gnt-cluster upgrade` to 3.1, and back, with running guests; 20 minutes
+	@tests/setup/cluster_packages.sh
+	@tests/setup/cluster_system.sh backports
+	@$(MAKE) wheel
+	@mkdir -p $(REPORTS)
+	@for when in before during after; do \
+	  modules=original; [ $$when != before ] || modules=ours; \
+	  CLUSTER_UPGRADE=$$when CLUSTER_MODULES=$$modules CLUSTER_RESULTS=$(REPORTS)/$@-$$when.json \
+	    $(OUTSIDE) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@-$$when.xml tests/cluster/test_upgrade.py; \
+	done
 
 CLUSTER_ROWS ?= debian12,backports,debian13,unstable
 CLUSTER_JOBS ?= 2

@@ -76,7 +76,14 @@ pub fn read_stat(pid: i32) -> Result<Option<Stat>, Doubt> {
         return Ok(None);
     }
     let mut buffer = [0; MOST_BYTES];
-    let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut buffer));
+    let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| {
+        loop {
+            match file.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    });
     let size = match read {
         Ok(size) => size,
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),

@@ -30,7 +30,10 @@ _ORDER = (
     "unheard",
     "many",
     "mixed",
+    "upgrade",
 )
+# Its cluster is another one afterwards: `make test-cluster-upgrade`.
+collect_ignore = [] if os.environ.get("CLUSTER_UPGRADE") else ["test_upgrade.py"]
 _TIMEOUT = 240  # seconds; the slowest step takes a quarter of that
 _record: dict[str, Any] = {"versions": "", "steps": []}
 _failed: list[str] = []  # since the cluster was last put right

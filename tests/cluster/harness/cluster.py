@@ -56,6 +56,7 @@ class Cluster:
 
     def __init__(self, system: System) -> None:
         self.system = system
+        self._generation = system.generation
         self.is_initialized = False
         namespaces.mount_area(AREA)
         self._supplies = _supplies(AREA / "supplies")
@@ -87,7 +88,8 @@ class Cluster:
 
     @property
     def generation(self) -> str:
-        return self.system.generation
+        """Of Ganeti, as the master has it now."""
+        return self._generation
 
     @property
     def no_checks(self) -> tuple[str, ...]:
@@ -134,6 +136,12 @@ class Cluster:
     def start(self, *argv: str) -> Running:
         """Begin one of Ganeti's commands on the master."""
         return Running(self.master.namespaces.start(*argv))
+
+    def upgrade(self, generation: str) -> str:
+        """`gnt-cluster upgrade` to another version, forth or back; what it prints."""
+        said = self.gnt("gnt-cluster", "upgrade", "--to", generation, timeout=300, check=False)
+        self._generation = generation
+        return said
 
     def set_migration_bandwidth(self, mebibytes: int) -> None:
         """Per second, for migrations from now on."""

@@ -1,8 +1,4 @@
-"""One guest's way from Debian 12 to 13, and back: what it sees of its disks at each step.
-
-Each disk has a name in its first bytes and a counter behind it, which the guest itself reads and
-counts on: a disk that was taken for another, or that lost a write, shows.
-"""
+"""One guest's way from Debian 12 to 13, and back: what it sees of its disks at each step."""
 
 from __future__ import annotations
 
@@ -13,20 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import console, guest, migrants, node, paths, two_nodes
+from harness import console, disk_counts, guest, migrants, node, paths, two_nodes
 from matrix.pairwise import Row
 
 from . import cover
 
 _BOOT, _STEP = 120.0, 60.0
-_SECTOR = 512
-# Reads each disk past the cache, counts on, and says what it found: "step:N disk-0=4 disk-1=4."
-_COUNT = (
-    "found=; for b in /sys/block/[sv]d*; do n=${{b##*/}};"
-    " set -- $(dd if=/dev/$n bs=512 count=1 iflag=direct 2>/dev/null);"
-    ' found="$found $1=$2"; printf "%-511s\\n" "$1 $(($2+1))" |'
-    " dd of=/dev/$n bs=512 oflag=direct 2>/dev/null; done; echo step:{number}$found."
-)
 
 
 class Node(two_nodes.RemoteNode):
@@ -72,7 +60,6 @@ class Walk:
         self.folder = folder
         self.disks = int(cover.value(row, "disks"))
         self.counts: dict[str, int] = {}
-        self._steps = 0
         self._wanted = self._wish(name)
         for number in range(self.disks):
             self.make_disk(number)
@@ -121,7 +108,7 @@ class Walk:
     def make_disk(self, number: int) -> None:
         """A disk with its name in it, which any user may open."""
         image = self.folder / f"disk{number}.img"
-        image.write_bytes(f"disk-{number} 1".encode().ljust(_SECTOR - 1) + b"\n" + bytes(16 << 20))
+        image.write_bytes(disk_counts.content(f"disk-{number}", 1) + bytes(16 << 20))
         image.chmod(0o666)
         self.counts[f"disk-{number}"] = 1
 
@@ -136,13 +123,8 @@ class Walk:
 
     def counts_on(self, on: Node) -> None:
         """The guest finds each disk as it left it; it has no other."""
-        self._steps += 1
-        start = f"step:{self._steps} "
         with self.console(on) as opened:
-            opened.send(_COUNT.format(number=self._steps))
-            line = opened.wait_for(lambda line: line.startswith(start) and "$" not in line, _STEP)
-        found = dict(word.split("=") for word in line.removeprefix(start).rstrip(".").split())
-        assert {name: int(count) for name, count in found.items()} == self.counts, self.row
+            assert disk_counts.count_on(opened) == self.counts, self.row
         self.counts = {name: count + 1 for name, count in self.counts.items()}
 
     def sees_disk(self, on: Node, number: int, *, there: bool) -> None:
@@ -165,11 +147,8 @@ class Walk:
 
     def on_the_host(self) -> dict[str, int]:
         """What the images hold now."""
-        found = {}
-        for image in self.folder.glob("disk*.img"):
-            name, count = image.read_bytes()[:_SECTOR].split()
-            found[name.decode()] = int(count)
-        return found
+        images = self.folder.glob("disk*.img")
+        return dict(disk_counts.read(image.read_bytes()) for image in images)
 
 
 @contextlib.contextmanager
