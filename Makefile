@@ -29,7 +29,7 @@ TOGETHER := test-system-3.0 test-system-3.1 test-migration test-cluster test-sys
   test-cluster test-cluster-matrix test-cluster-upgrade test-qa test-soak bench bench-rust fuzz format audit clean
 
 help: ## What there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## A real guest through Ganeti and this module, start to end (GANETI=3.1 for that one)
 	@$(MAKE) wheel

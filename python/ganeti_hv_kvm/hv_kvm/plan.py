@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ganeti import constants, pathutils, utils
@@ -64,6 +65,9 @@ def make_runtime(
         startup_paused=startup_paused,
         disk_count=len(disks),
     )
+    if request.machine != hvp[constants.HV_KVM_MACHINE_VERSION]:
+        # after a newer QEMU has come the guest finds another machine than before
+        logging.info("Instance %s is born as a machine %s", instance.name, request.machine)
     if request.is_q35:
         # QEMU's default machine may be one, which no check of parameters has seen
         hvp = {**hvp, constants.HV_KVM_MACHINE_VERSION: request.machine}

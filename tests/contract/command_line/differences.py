@@ -64,7 +64,9 @@ _FLOPPY = re.compile(r"^(file=.*,if=floppy|driver=raw,node-name=floppy1,.*)$")
 
 
 def _floppy_chroot(argv: Argv, case: cases.Case) -> Argv:
-    more = r"\1,auto-read-only=off" if case["hvparams"].get("use_chroot") else r"\1"
+    security = case["hvparams"].get("security_model", "none")
+    confined = case["hvparams"].get("use_chroot") or security != "none"
+    more = r"\1,auto-read-only=off" if confined else r"\1"
     return [_FLOPPY.sub(more, word) for word in argv]
 
 

@@ -146,6 +146,20 @@ def test_a_guest_without_acpi(nodes, make, module):
     assert off == "off"
 
 
+def test_another_device_than_the_guest_has(nodes, make):
+    """Fault: QEMU finds it when all memory is sent, and names a section."""
+    made = nodes("3.0", node.OURS)
+    guest = make(made, nics=1, nic_type="e1000", **ONE_PASS)
+    info = made.information(guest).replace('"driver": "e1000"', '"driver": "rtl8139"')
+    with pytest.raises(two_nodes.RemoteError) as refusal:
+        made.target.call("AcceptInstance", guest, info, made.address)
+    assert refusal.value.is_hypervisor_error
+    assert "it has '8086:100e nic-" in str(refusal.value)
+    assert "here would be '10ec:8139 nic-" in str(refusal.value)
+    assert made.run_states(guest["name"]) == ("running", "gone")
+    assert made.target.files() == []
+
+
 def test_a_machine_that_the_target_lacks(nodes, make):
     made = nodes("3.0", node.OURS)
     guest = make(made, machine_version="pc-i440fx-2.1", **ONE_PASS)

@@ -38,11 +38,13 @@ DIMENSIONS: dict[str, dict[str, Any]] = {
 def _allowed(row: Row) -> bool:
     is_q35 = row.get("machine_version") == "q35"
     on_ide = row.get("disk_type") == "ide"
+    with_floppy = row.get("floppy") == "one"
     crowded = on_ide and (row.get("disks"), row.get("cdroms")) == ("three", "two")
     return not (
         crowded
         # Ganeti's own module starts none, and ours puts them where the next Ganeti does
         or (is_q35 and (row.get("born") == "original" or on_ide or row.get("kvm_extra") == "rng"))
+        or (is_q35 and with_floppy)
         # QEMU 7.2 does not have the switch that Ganeti's own module says
         or (row.get("born") == "original" and row.get("soundhw", "none") != "none")
         # nor does that module take a folder for VNC's socket

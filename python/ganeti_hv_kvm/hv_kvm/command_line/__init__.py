@@ -134,7 +134,8 @@ def build(request: StartRequest) -> list[str]:
     command = [request.facts.path]
     for section in _STORED[request.dialect.name]:
         command += section(request)
-    return old_words.translate(command, request.facts)
+    command = old_words.translate(command, request.facts)
+    return boot.floppy_for_good(command, request.hvp, request.facts)
 
 
 def complete(command: Sequence[str], completion: Completion) -> list[str]:
@@ -143,6 +144,7 @@ def complete(command: Sequence[str], completion: Completion) -> list[str]:
     Raises HypervisorError for what cannot be said to this QEMU.
     """
     whole = old_words.translate([str(word) for word in command], completion.facts)
+    whole = boot.floppy_for_good(whole, completion.today, completion.facts)
     for section in _ADDED[completion.dialect.name]:
         whole += section(completion, whole)
     return whole

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganeti import constants, errors, utils
@@ -10,6 +11,7 @@ from ganeti import constants, errors, utils
 from ganeti_hv_kvm.hv_kvm.compat import Dialect
 from ganeti_hv_kvm.hv_kvm.devices import LSI_CDROM_TARGETS
 from ganeti_hv_kvm.hv_kvm.kvm_utils import DictToQemuStringNotation
+from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
 
 from . import ide, iothreads
 from .option import properties
@@ -26,6 +28,11 @@ _LSI_TARGETS = dict(zip((_CDROM_1, _CDROM_2), LSI_CDROM_TARGETS, strict=True))
 
 # The ports of a q35's SATA controller, which QEMU calls buses.
 _SATA_PLACES = {_CDROM_1: (0, 0), _CDROM_2: (1, 0)}
+
+# Its words in each dialect, as long as they say nothing about auto-read-only.
+_FLOPPY_WORDS = re.compile(
+    rf"(?:file=.*,if=floppy|driver=raw,node-name={_FLOPPY},(?!.*auto-read-only).*)"
+)
 
 _BLOCKDEV_CDROM_DRIVERS: Mapping[str, str] = {
     constants.HT_DISK_IDE: "ide-cd",
@@ -200,14 +207,9 @@ def floppy(request: StartRequest) -> list[str]:
     boots = boots_from(request.hvp, constants.HT_BO_FLOPPY)
     # In each dialect: QEMU's floppy has no bootindex, as its controller is what starts from it.
     first = ["-boot", "a"] if boots else []
-    # A node that may become read-only does so at the end of a migration, by its path, which is not
-    # there inside the chroot: QEMU then sends no guest ("bdrv_inactivate_all() failed").
-    at_once = request.hvp[constants.HV_KVM_USE_CHROOT] and request.facts.has_auto_read_only
     if request.dialect.blockdev:
         file = {"driver": "file", "filename": image}
-        block: dict[str, Any] = {"driver": "raw", "node-name": _FLOPPY, "file": file}
-        if at_once:
-            block["auto-read-only"] = False
+        block = {"driver": "raw", "node-name": _FLOPPY, "file": file}
         return [
             *first,
             *("-blockdev", DictToQemuStringNotation(block)),
@@ -219,6 +221,22 @@ def floppy(request: StartRequest) -> list[str]:
         ("media", "disk"),
         ("boot", "on") if boots and request.facts.needs_boot_flag else None,
         ("if", "floppy"),
-        ("auto-read-only", "off") if at_once else None,
     )
     return [*first, "-drive", drive]
+
+
+def floppy_for_good(command: Sequence[str], hvp: Mapping[str, Any], facts: QemuFacts) -> list[str]:
+    """A command whose floppy stays open for writing, where QEMU could not open it once more.
+
+    At the end of a migration QEMU would, on either side, by the image's path. Inside a chroot that
+    is not there, and the source sends no guest ("bdrv_inactivate_all() failed"); another user may
+    not write to it, and a guest that had arrived was stuck for good ("Permission denied").
+    """
+    confined = (
+        hvp[constants.HV_KVM_USE_CHROOT] or hvp[constants.HV_SECURITY_MODEL] != constants.HT_SM_NONE
+    )
+    if not (confined and facts.has_auto_read_only):
+        return list(command)
+    return [
+        f"{word},auto-read-only=off" if _FLOPPY_WORDS.fullmatch(word) else word for word in command
+    ]

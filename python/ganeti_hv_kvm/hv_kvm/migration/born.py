@@ -16,11 +16,12 @@ from ganeti_hv_kvm.hv_kvm import compat, machine_type, runtime_upgrade
 from ganeti_hv_kvm.hv_kvm.command_line import ide
 from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
 
+from . import hardware
 from .view import MigratingGuest
 
 _COMMAND, _HVPARAMS, _DISKS = 0, 2, 3
 # Keys in what travels with the runtime.
-_IDE, _MACHINE = "ide_words", "machine"
+_IDE, _MACHINE, _PCI = "ide_words", "machine", "pci"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # QEMU's own name for a disk that -drive if=ide made.
 _OWN_NAME = re.compile(r"ide\d+-hd\d+")
@@ -34,15 +35,17 @@ def _on_ide(runtime: Any) -> bool:
     )
 
 
-def tell(guest: MigratingGuest, runtime: list[Any]) -> dict[str, str]:
-    """Ask QEMU for what ``keep`` writes down: its machine's type, and whose words made IDE disks.
+def tell(guest: MigratingGuest, runtime: list[Any]) -> dict[str, Any]:
+    """Ask QEMU for its PCI devices, and for what ``keep`` writes down: its machine's type, and
+    whose words made IDE disks.
 
     What QEMU does not tell is left out: the target refuses a guest whose disks it cannot place.
     """
-    told: dict[str, str] = {}
+    told: dict[str, Any] = {}
     try:
         with guest.monitor() as qmp:
             told[_MACHINE] = machine_type.ask(qmp)
+            told[_PCI] = hardware.ask(qmp)
             if _on_ide(runtime) and any(runtime[_DISKS:]):
                 answer = qmp.execute_qmp("query-block")
                 names = [str(one.get("device")) for one in answer if isinstance(one, dict)]
@@ -62,6 +65,28 @@ def keep(runtime: list[Any], told: Any) -> None:
         machine_type.keep(runtime[_COMMAND], machine)
     if told.get(_IDE) in (ide.DRIVE, ide.BLOCKDEV):
         runtime_upgrade.place_ide_disks(runtime, told[_IDE])
+
+
+def compare(guest: MigratingGuest, qmp: Any, told: Any) -> None:
+    """Look whether the QEMU that waits has the devices that the source told of.
+
+    Args:
+        qmp: a connection to it.
+        told: what ``tell`` gave on the source; None where that was Ganeti's own module.
+
+    Raises:
+        errors.HypervisorError: it has others; or it does not tell.
+    """
+    source = hardware.of_source(told.get(_PCI)) if isinstance(told, dict) else None
+    if source is None:
+        logging.info("The source of %s does not tell which PCI devices it has", guest.name)
+        return
+    try:
+        hardware.check(source, hardware.ask(qmp))
+    except errors.HypervisorError as err:
+        raise errors.HypervisorError(
+            f"Instance {guest.name} was not accepted, and runs on where it is: {err}"
+        ) from err
 
 
 def check(name: str, runtime: Any, facts: QemuFacts) -> None:

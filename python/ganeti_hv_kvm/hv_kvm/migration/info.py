@@ -59,20 +59,25 @@ def runtime_of(info: str | bytes) -> str:
     return _dump(loaded[:_ELEMENTS])
 
 
+def extra_of(info: str | bytes) -> Any:
+    """Give what the source told beside the runtime; None where it was Ganeti's own module."""
+    loaded = _load(info)
+    return loaded[_ELEMENTS] if len(loaded) > _ELEMENTS else None
+
+
 def was_running(instance: Any, info: str | bytes) -> bool:
     """Tell whether the guest has to run when it has arrived.
 
     Where the source does not say it (Ganeti's own module), it has to, unless it was started
     paused. What an earlier migration left in the runtime file says nothing about this one.
     """
-    loaded = _load(info)
-    extra = loaded[_ELEMENTS] if len(loaded) > _ELEMENTS else None
+    extra = extra_of(info)
     if isinstance(extra, dict) and extra.get(_SOURCE) == getattr(instance, "primary_node", None):
         state = extra.get(_RUN_STATE)
         if state not in ("finish-migrate", "postmigrate", None):
             return bool(state == "running")
     logging.info("The source of %s does not tell whether the guest runs", instance.name)
-    return START_PAUSED not in loaded[0]
+    return START_PAUSED not in _load(info)[0]
 
 
 def command_of(runtime: str | bytes) -> list[str]:

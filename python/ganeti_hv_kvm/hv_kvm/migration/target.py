@@ -77,6 +77,7 @@ def accept(
         undo.add("NICs", lambda: incoming_nics.undo(guest, text))
         undo.add("QEMU", lambda: _end(guest))
         with guest.monitor() as qmp:
+            born.compare(guest, qmp, info.extra_of(text))
             capabilities.set_all(instance, qmp)
     # Ganeti sends it here from another node, so it knows where the guest was
     departure.forget(guest.name)
