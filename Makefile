@@ -21,7 +21,8 @@ PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi') $(shell find packa
 # Network, mount and process namespaces of its own: no test sees or changes the machine's.
 PYTEST = $(SANDBOX) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@
 STAGES := lint-rust lint-python test-rust build wheel
-TOGETHER := test-system-3.0 test-system-3.1 test-migration test-cluster test-system-dev test-faults test-contract test-native test-unit
+TOGETHER := test-system-3.0 test-system-3.1 test-migration test-cluster test-system-dev test-faults \
+  test-contract test-inject-sample test-native test-unit
 
 .PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
   test-unit test-contract test-faults test-inject test-inject-sample test-system test-system-3.0 test-system-3.1 \

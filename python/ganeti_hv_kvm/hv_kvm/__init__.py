@@ -32,8 +32,11 @@ def __dir__() -> list[str]:
 
 
 import ganeti.hypervisor
+from ganeti import constants, errors, netutils, objects, pathutils, serializer, utils
+from ganeti.hypervisor import hv_base
 
-from . import bus_manager, kvm_runtime, kvm_utils, monitor, netdev, validation
+from . import bus_manager, firmware, kvm_runtime, kvm_utils, monitor, netdev, validation
+from .bus_manager import BusAllocatorManager
 from .command_line import START_PAUSED as _KVM_START_PAUSED_FLAG
 from .devices import (
     _DEVICE_BUS,

@@ -1,8 +1,7 @@
 """Ganeti's way into this package: the class that it makes an object of for each request.
 
 Each method hands its work to a room of its own. Names that Ganeti's tests and site code replace
-(``hv_kvm.OpenTap``, ``hv_kvm.QmpConnection``, methods of the class) are looked up here, at the
-time of the call.
+(``hv_kvm.OpenTap``, methods of the class) are looked up here, at the time of the call.
 """
 
 from __future__ import annotations
@@ -44,16 +43,13 @@ from .private_names import PrivateNames
 #: A site's own script for NICs; Ganeti copies it to all nodes.
 _KVM_NETWORK_SCRIPT = pathutils.CONF_DIR + "/kvm-vif-bridge"
 
-
 _START_AND_STOP = "StartInstance StopInstance CleanupInstance RebootInstance BalloonInstanceMemory"
 _LOOKING = "__init__ ListInstances GetInstanceInfo GetAllInstancesInfo GetNodeInfo Verify"
 _DEVICES = "VerifyHotplugSupport HotplugSupported HotAddDevice HotDelDevice HotModDevice ResizeDisk"
-_MOVING = (
-    "MigrationInfo AcceptInstance MigrateInstance GetMigrationStatus FinalizeMigrationSource"
-    " FinalizeMigrationDst"
-)
+_MOVING = "MigrationInfo AcceptInstance MigrateInstance GetMigrationStatus"
+_SETTLING = "FinalizeMigrationSource FinalizeMigrationDst"
 #: What Ganeti asks a node for.
-_REQUESTS = f"{_START_AND_STOP} {_LOOKING} {_DEVICES} {_MOVING}".split()
+_REQUESTS = f"{_START_AND_STOP} {_LOOKING} {_DEVICES} {_MOVING} {_SETTLING}".split()
 
 
 def _namespace() -> ModuleType:
@@ -313,10 +309,10 @@ class KVMHypervisor(
         Raises:
             errors.HypervisorError: the folders of their files cannot be read.
         """
-        names = {
-            *inventory.names_with_process(self._PIDS_DIR, self._CTRL_DIR),
-            *inventory.names_with_runtime(self._CONF_DIR),
-        }
+        if getattr(self.GetInstanceInfo, "__func__", None) is not _GET_INSTANCE_INFO:
+            return inventory.infos_through(self.GetInstanceInfo, self._CONF_DIR)
+        names = set(inventory.names_with_process(self._PIDS_DIR, self._CTRL_DIR))
+        names |= set(inventory.names_with_runtime(self._CONF_DIR))
         self._LookAfterMigrations(sorted(names))
         return inventory.all_infos(map(self._Files, sorted(names)))
 
@@ -398,3 +394,7 @@ class KVMHypervisor(
 def _kvm_path(hvparams: Any) -> str:
     default: str = constants.KVM_PATH
     return hvparams.get(constants.HV_KVM_PATH, default) if hvparams is not None else default
+
+
+#: Site code and tests put another in its place; a listing then goes through that one.
+_GET_INSTANCE_INFO = KVMHypervisor.GetInstanceInfo

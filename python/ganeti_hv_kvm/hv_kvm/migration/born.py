@@ -45,12 +45,13 @@ def tell(guest: MigratingGuest, runtime: list[Any]) -> dict[str, Any]:
     try:
         with guest.monitor() as qmp:
             told[_MACHINE] = machine_type.ask(qmp)
-            told[_PCI] = hardware.ask(qmp)
             if _on_ide(runtime) and any(runtime[_DISKS:]):
                 answer = qmp.execute_qmp("query-block")
                 names = [str(one.get("device")) for one in answer if isinstance(one, dict)]
                 by_drive = any(map(_OWN_NAME.fullmatch, names))
                 told[_IDE] = ide.DRIVE if by_drive else ide.BLOCKDEV
+            # last: the target can do without
+            told[_PCI] = hardware.ask(qmp)
     except errors.HypervisorError as err:
         logging.warning("QEMU of %s does not tell all of its hardware: %s", guest.name, err)
     return told
