@@ -94,7 +94,7 @@ def reboot(
         nic_scripts.undo_all(files)
         instance_files.remove_all(files)
         launch.run(lambda: save_runtime(instance, runtime))
-    except errors.GenericError as err:
+    except (errors.GenericError, OSError) as err:
         raise errors.HypervisorError(
             f"Instance {name} was shut down for its reboot but did not start again; it is down"
             f" now: {err}"
