@@ -9,7 +9,7 @@ import itertools
 
 from .console import SerialConsole
 
-SECTOR = 512
+_SECTOR = 512
 _TIMEOUT = 60.0
 # Reads each disk past the cache, names one that has no name, and says what it found:
 # "step:N disk-0=4 disk-1=4."
@@ -24,12 +24,12 @@ _numbers = itertools.count(1)
 
 def content(name: str, count: int) -> bytes:
     """What stands at the beginning of a disk."""
-    return f"{name} {count}".encode().ljust(SECTOR - 1) + b"\n"
+    return f"{name} {count}".encode().ljust(_SECTOR - 1) + b"\n"
 
 
 def read(data: bytes) -> tuple[str, int]:
     """The name and the counter at the beginning of a disk."""
-    name, count = data[:SECTOR].split()
+    name, count = data[:_SECTOR].split()
     return name.decode(), int(count)
 
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import instance, node
 
 #: What Ganeti's configuration has of an instance beside its parameters.
-_CONFIGURATION = ("uuid", "serial_no", "disks_active", "network_port")
+_CONFIGURATION = ("uuid", "serial_no", "disks_active")
 
 
 def _folder(wanted: dict[str, Any]) -> Path:

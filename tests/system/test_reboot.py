@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ganeti import constants, errors
 
+from ganeti_hv_kvm.errors import ProcessUnknownError
 from ganeti_hv_kvm.hv_kvm import hypervisor as facade
 from ganeti_hv_kvm.hv_kvm import reboot, settings
 from harness import guest, instance
@@ -150,3 +151,41 @@ def test_a_failed_start_says_that_the_guest_is_down(
 def test_the_limit_from_the_environment(monkeypatch, text, seconds):
     monkeypatch.setenv(settings.REBOOT.variable, text)
     assert settings.REBOOT.seconds() == seconds
+
+
+def test_a_doubt_after_the_shutdown_says_that_the_guest_is_down(
+    hypervisor, made, disks, monkeypatch
+):
+    """Fault: "nothing was ended on this doubt", of a guest that had been."""
+    hypervisor.StartInstance(made, disks, True)
+    monkeypatch.setenv("GANETI_HV_KVM_REBOOT_TIMEOUT", "0")
+    with monkeypatch.context() as patched:
+        real = type(hypervisor)._InstancePidAlive
+
+        def alive(name):
+            found = real(name)
+            if not found[2]:
+                raise ProcessUnknownError("its pid file cannot be read")
+            return found
+
+        patched.setattr(type(hypervisor), "_InstancePidAlive", staticmethod(alive))
+        with pytest.raises(errors.HypervisorError, match="did not start again; it is down now, or"):
+            hypervisor.RebootInstance(made)
+    hypervisor.CleanupInstance(NAME)
+
+
+def test_an_os_error_in_the_next_start_says_that_the_guest_is_down(
+    hypervisor, made, disks, monkeypatch
+):
+    """Fault: the bare error, and not a word about the guest."""
+    hypervisor.StartInstance(made, disks, True)
+    monkeypatch.setenv("GANETI_HV_KVM_REBOOT_TIMEOUT", "0")
+    with monkeypatch.context() as patched:
+
+        def fail(_files):
+            raise PermissionError(1, "Operation not permitted")
+
+        patched.setattr(reboot.instance_files, "remove_all", fail)
+        with pytest.raises(errors.HypervisorError, match=r"is down now: .*not permitted"):
+            hypervisor.RebootInstance(made)
+    hypervisor.CleanupInstance(NAME)

@@ -52,7 +52,7 @@ def _allowed(row: Row) -> bool:
         # nor can such a guest of its be migrated at all: docs/upgrade.md
         or _is_stuck(row)
         or (row.get("disk_aio") == "native" and row.get("disk_cache", "none") != "none")
-        # its soft reboot of a guest without ACPI is a question of patience alone
+        # not tried
         or (row.get("acpi") == "no" and is_q35)
     )
 

@@ -74,11 +74,11 @@ def _plug(guest: walk.Walk, on: walk.Node) -> None:
     number = guest.disks
     guest.make_disk(number)
     on.call("AddDisk", guest.wanted(on), number)
-    guest.sees_disk(on, number, there=True)
+    guest.sees_one_more(on, there=True)
     guest.counts_on(on)
     on.call("GrowDisk", guest.wanted(on), number, 24)
     on.call("RemoveDisk", guest.wanted(on), number)
-    guest.sees_disk(on, number, there=False)
+    guest.sees_one_more(on, there=False)
     assert guest.on_the_host() == guest.counts
     del guest.counts[f"disk-{number}"]
     (guest.folder / f"disk{number}.img").unlink()

@@ -6,6 +6,7 @@ has been sent, and then says it by the number of a section.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from ganeti import errors
 #: On one bus there are 32 slots with eight functions each.
 _MOST = 256
 _LONGEST = 100
+_PLACE = re.compile(r"[0-9a-f]{2}\.[0-7]")
 
 Hardware = Mapping[str, str]
 """Slot and function, such as "0d.0" -> vendor and device number, and QEMU's id if it has one."""
@@ -41,8 +43,10 @@ def of_source(told: Any) -> Hardware | None:
     """What a source told, if it is that; None where it told nothing that can be compared."""
     if not isinstance(told, dict) or not 0 < len(told) <= _MOST:
         return None
-    texts = (*told, *told.values())
-    return told if all(isinstance(one, str) and len(one) <= _LONGEST for one in texts) else None
+    are_places = all(isinstance(place, str) and _PLACE.fullmatch(place) for place in told)
+    devices = told.values()
+    are_devices = all(isinstance(one, str) and len(one) <= _LONGEST for one in devices)
+    return told if are_places and are_devices else None
 
 
 def check(source: Hardware, here: Hardware) -> None:

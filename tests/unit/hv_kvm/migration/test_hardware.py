@@ -43,7 +43,10 @@ def test_nonsense_is_an_error_of_the_family(answer):
 
 @pytest.mark.parametrize(
     "told",
-    [None, [], {}, "x", {"a": 7}, {"a": "x" * 101}, {7: "x"}, {str(n): "x" for n in range(257)}],
+    [
+        *(None, [], {}, "x", {"0d.0": 7}, {"0d.0": "x" * 101}, {7: "x"}, {"0d.0\nforged": "x"}),
+        {f"{number:02x}.0": "x" for number in range(257)},
+    ],
 )
 def test_a_source_that_tells_nothing_that_can_be_compared(told):
     assert hardware.of_source(told) is None
