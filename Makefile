@@ -20,14 +20,15 @@ RUST := Cargo.toml Cargo.lock clippy.toml pyproject.toml $(shell find src -name 
 PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi') $(shell find packaging -type f)
 # Network, mount and process namespaces of its own: no test sees or changes the machine's.
 PYTEST = $(SANDBOX) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@
-STAGES := lint-rust lint-python test-rust build wheel
-TOGETHER := test-system-3.0 test-system-3.1 test-migration test-cluster test-system-dev test-faults \
-  test-contract test-native test-unit
+STAGES := build wheel
+TOGETHER := test-system-3.1 test-system-3.0 test-cluster lint-rust test-rust test-faults test-migration \
+  test-contract test-system-dev test-native test-inject-sample test-unit lint-python
 
-.PHONY: help demo test setup build wheel lint lint-rust lint-python test-rust test-native \
+.PHONY: help demo test check setup build wheel lint lint-rust lint-python test-rust test-native \
   test-unit test-contract test-faults test-inject test-inject-sample test-system test-system-3.0 test-system-3.1 \
-  test-migration test-system-dev test-upgrade test-matrix cluster-up cluster-shell cluster-down \
-  test-cluster test-cluster-matrix test-cluster-upgrade test-qa test-soak bench bench-rust fuzz format audit clean
+  test-migration test-encryption test-restless test-system-dev test-upgrade test-matrix cluster-up cluster-shell cluster-down \
+  test-cluster test-cluster-matrix test-cluster-upgrade test-cluster-next test-next test-qa test-soak bench bench-rust fuzz format audit clean \
+  wheels deb test-packages test-debian-build
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,8 @@ demo: setup ## A real guest through Ganeti and this module, start to end (GANETI
 test: setup ## Every check there is, with a summary
 	@tests/setup/cluster_packages.sh
 	@MAKE='$(MAKE)' $(PYTHON) tests/harness/check_all.py $(STAGES) --together $(TOGETHER)
+
+check: setup lint test-rust test-native test-unit ## What answers in about two minutes: lints, types, Rust, units
 
 setup: ## Debian packages, .venv, a guest, Ganeti 3.1: only what is missing
 	@tests/setup/all.sh
@@ -56,6 +59,13 @@ wheel: .work/stamps/wheel ## The wheel, in .work/dist
 	@.venv/bin/maturin build --release --locked --quiet --out .work/dist
 	@touch $@
 
+wheels: setup ## manylinux2014 wheels for x86-64 and aarch64, in dist
+	@tests/setup/cross_tools.sh
+	@packaging/wheels.sh dist
+
+deb: wheels ## Debian packages for amd64 and arm64, in dist (for Debian 12 and later)
+	@packaging/deb.sh dist dist
+
 .work/stamps/python_venv:
 	@tests/setup/all.sh
 
@@ -67,9 +77,10 @@ lint-rust:
 	cargo clippy --locked --quiet --all-targets --features python -- -D warnings
 
 lint-python:
-	.venv/bin/ruff format --check --quiet python tests
-	.venv/bin/ruff check --quiet python tests
+	.venv/bin/ruff format --check --quiet python tests typings
+	.venv/bin/ruff check --quiet python tests typings
 	.venv/bin/mypy
+	git ls-files -z | xargs -0 .venv/bin/typos --format brief --force-exclude
 
 test-rust: ## Rust tests; the core needs no Python
 	cargo test --locked --quiet
@@ -81,6 +92,7 @@ test-unit: build ## Python units, under Ganeti 3.0, 3.1 and the development vers
 	GANETI_UNDER_TEST=3.0 $(PYTEST)-3.0.xml tests/unit
 	GANETI_UNDER_TEST=3.1 $(PYTEST)-3.1.xml tests/unit
 	GANETI_UNDER_TEST=dev $(PYTEST)-dev.xml tests/unit
+	GANETI_UNDER_TEST=next $(PYTEST)-next.xml tests/unit/hv_kvm
 
 test-contract: build ## Ganeti's own suites, and comparisons with the original
 	$(PYTEST).xml tests/contract
@@ -92,33 +104,34 @@ INJECT = PYTHONPATH=tests $(SANDBOX) $(PYTHON) -m inject
 test-inject: build ## Each system call of each operation fails once: docs/fault-injection.md (an hour)
 	$(INJECT) --report docs/fault-injection.md
 
-# A few faults of each operation: three minutes. Not in `make test`: its own look at QEMU is not steady yet.
+# A few faults of each operation: three minutes.
 test-inject-sample: build
 	$(INJECT) --most 4 --junit $(REPORTS)/$@.xml
 
 test-system: test-system-3.0 test-system-3.1 test-migration test-system-dev ## Real QEMU, TAPs, processes, under each Ganeti
 
 # Each with the QEMU of its own Debian for hot-plug. What chooses its Ganeti itself runs once, and
-# so does what only QEMU has a say in.
+# so does what only QEMU has a say in: tests/system says so by markers.
 test-system-3.0: build wheel
-	GANETI_UNDER_TEST=3.0 $(PYTEST).xml tests/system --ignore=tests/system/test_faults.py \
-	  --ignore=tests/system/test_balloon.py --ignore=tests/system/test_listing.py \
-	  --ignore=tests/system/test_run_state.py --ignore=tests/system/migration
+	GANETI_UNDER_TEST=3.0 $(PYTEST).xml -m "not only_3_1 and not migration and not faults" tests/system
 # Guests that go from one node to another; under 3.1 as part of the other tests.
 test-migration: build
 	GANETI_UNDER_TEST=3.0 $(PYTEST).xml tests/system/migration
+test-encryption: build ## Encrypted migration, each way of it, on QEMU 7.2 and 10; 5 minutes
+	ENCRYPTION=all GANETI_UNDER_TEST=3.0 $(PYTEST).xml tests/system/migration/test_encrypted.py \
+	  tests/system/migration/test_migration_keys.py
+test-restless: build ## Guests that write faster than they are sent: the figures of docs/migration.md; 20 minutes
+	RESTLESS=all GANETI_UNDER_TEST=3.0 $(PYTEST).xml -s tests/system/migration/test_restless.py
 test-system-3.1: build
-	GANETI_UNDER_TEST=3.1 $(PYTEST).xml tests/system --ignore=tests/system/test_faults.py \
-	  --ignore=tests/system/activation --ignore=tests/system/test_without_ganeti.py \
-	  --ignore=tests/system/scarcity --ignore=tests/system/test_asking.py \
-	  --ignore=tests/system/soak --ignore=tests/system/test_next_start.py \
-	  --ignore=tests/system/test_user_shutdown.py --ignore=tests/system/migration/test_unheard.py \
-	  --ignore=tests/system/hotplug/test_injected.py --ignore=tests/system/hotplug/test_unplug.py
+	GANETI_UNDER_TEST=3.1 $(PYTEST).xml -m "not only_3_0 and not faults" tests/system
 # What upstream's development version alone asks for, and hot-plug with its scripts and places.
 test-system-dev: build
 	GANETI_UNDER_TEST=dev $(PYTEST).xml tests/system/development tests/system/hotplug/test_devices.py
-	GANETI_UNDER_TEST=next $(PYTEST)-next.xml tests/system/next
+	GANETI_UNDER_TEST=next $(PYTEST)-next.xml -m "not long" tests/system/next
 	GANETI_UNDER_TEST=unknown $(PYTEST)-unknown.xml tests/system/unknown_parameter
+
+test-next: build ## Tomorrow's Ganeti whole: UEFI, growth, migrations that end, on QEMU 7.2 and 10; 8 minutes
+	GANETI_UNDER_TEST=next $(PYTEST).xml tests/system/next
 
 # What the guests of a cluster go through from Debian 12 to 13; `make test` has some of each.
 test-upgrade: build ## 40 guests from Ganeti 3.0 and QEMU 7.2 to 3.1 and QEMU 10, and back; 20 minutes
@@ -170,6 +183,15 @@ test-cluster-upgrade: setup ## `gnt-cluster upgrade` to 3.1, and back, with runn
 	    $(OUTSIDE) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@-$$when.xml tests/cluster/test_upgrade.py; \
 	done
 
+# Ganeti 3.1 with what upstream is known to add, and a parameter that nobody knows.
+test-cluster-next: setup build ## Tomorrow's Ganeti: IOThreads, UEFI, an unknown parameter on a cluster; 10 minutes
+	@tests/setup/cluster_packages.sh
+	@tests/setup/cluster_system.sh backports
+	@$(MAKE) wheel
+	@mkdir -p $(REPORTS)
+	CLUSTER_ROW=next CLUSTER_RESULTS=$(REPORTS)/$@.json $(OUTSIDE) $(PYTHON) -m pytest \
+	  --junit-xml=$(REPORTS)/$@.xml tests/cluster/test_next.py
+
 CLUSTER_ROWS ?= debian12,backports,debian13,unstable
 CLUSTER_JOBS ?= 2
 test-cluster-matrix: setup ## All steps, ours and the original, on each Debian: docs/cluster-report.md
@@ -183,6 +205,18 @@ test-qa: setup ## Ganeti's own QA on that cluster, the original as control: docs
 	@tests/setup/cluster_packages.sh
 	@$(MAKE) wheel
 	PYTHONPATH=tests $(PYTHON) -m cluster.qa --rows=$(QA_ROWS) --jobs=$(CLUSTER_JOBS) docs/qa-report.md
+
+# As long as it takes to make the trees of Debian that are missing, and then some minutes.
+test-packages: setup ## The .deb in Debian 12, 13 and unstable: installed, upgraded, removed, purged
+	@tests/setup/cluster_system.sh debian13
+	@tests/setup/cluster_system.sh unstable
+	@tests/setup/cross_tools.sh
+	@packaging/wheels.sh .work/wheels x86_64
+	@packaging/deb.sh .work/wheels .work/debs
+	PYTHONPATH=tests $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@.xml tests/packages
+
+test-debian-build: .work/stamps/python_venv ## The sdist, built by Debian 13's own rustc and maturin, without a network
+	@tests/packages/build_with_debian.sh
 
 # One after the other, on a machine that does nothing else: BENCH="wire listing" for a part of it.
 bench: build ## Speed, against Ganeti's originals and other clients (BENCH=--publish: into docs)
@@ -218,9 +252,10 @@ format: ## Formats both languages
 	.venv/bin/ruff format python tests
 	.venv/bin/ruff check --fix python tests
 
-audit: ## Licences, sources and doubles of the Rust dependencies
+audit: .work/stamps/python_venv ## Licences, notices, sources and doubles of the Rust dependencies
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny --all-features check licenses bans sources
+	@$(PYTHON) packaging/notices.py --check
 
 clean: ## Removes all that was built or fetched
 	rm -rf target .venv .work dist python/ganeti_hv_kvm/*.so

@@ -48,7 +48,7 @@ fn events(bencher: Bencher<'_, '_>, count: usize) {
         let mut session = Session::new(DEFAULT_LIMIT);
         session.feed(bytes.as_bytes());
         let wanted = Want::Event {
-            names: &names,
+            names: Some(&names),
             device: None,
         };
         std::iter::from_fn(|| session.advance(&wanted).ok().flatten()).count()

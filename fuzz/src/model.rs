@@ -333,7 +333,7 @@ impl<'a> Model<'a> {
         let names = EVENTS.map(str::to_owned);
         for _ in 0..self.events.min(1024) {
             let want = Want::Event {
-                names: &names,
+                names: Some(&names),
                 device: None,
             };
             assert!(self.advance(&want).is_some(), "a lost event");

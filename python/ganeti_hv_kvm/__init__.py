@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from ganeti_hv_kvm._native import TUNGETFEATURES as TUNGETFEATURES
     from ganeti_hv_kvm._native import TUNGETIFF as TUNGETIFF
     from ganeti_hv_kvm._native import TUNSETIFF as TUNSETIFF
+    from ganeti_hv_kvm._native import FleetAnswer as FleetAnswer
     from ganeti_hv_kvm._native import OpenTap as OpenTap
     from ganeti_hv_kvm._native import QmpConnection as QmpConnection
     from ganeti_hv_kvm._native import QmpEvent as QmpEvent
+    from ganeti_hv_kvm._native import QmpEvents as QmpEvents
     from ganeti_hv_kvm._native import QmpMessage as QmpMessage
     from ganeti_hv_kvm._native import QmpTimestamp as QmpTimestamp
     from ganeti_hv_kvm._native import _GetTunFeatures as _GetTunFeatures
     from ganeti_hv_kvm._native import _OpenTap as _OpenTap
     from ganeti_hv_kvm._native import _ProbeTapMqVirtioNet as _ProbeTapMqVirtioNet
     from ganeti_hv_kvm._native import _ProbeTapVnetHdr as _ProbeTapVnetHdr
+    from ganeti_hv_kvm._native import query_fleet as query_fleet
     from ganeti_hv_kvm.errors import HypervisorError as HypervisorError
     from ganeti_hv_kvm.errors import QmpCommandNotSupported as QmpCommandNotSupported
     from ganeti_hv_kvm.errors import QmpConnectError as QmpConnectError
@@ -34,11 +37,13 @@ if TYPE_CHECKING:
     from ganeti_hv_kvm.errors import QmpRefusedError as QmpRefusedError
     from ganeti_hv_kvm.errors import QmpTimeoutError as QmpTimeoutError
     from ganeti_hv_kvm.errors import TapError as TapError
+    from ganeti_hv_kvm.tap import Tap as Tap
 
     __version__: str
 
 _NAMES_IN = {
     "_native": (
+        "FleetAnswer",
         "IFF_MULTI_QUEUE",
         "IFF_NO_PI",
         "IFF_ONE_QUEUE",
@@ -47,6 +52,7 @@ _NAMES_IN = {
         "OpenTap",
         "QmpConnection",
         "QmpEvent",
+        "QmpEvents",
         "QmpMessage",
         "QmpTimestamp",
         "TUNGETFEATURES",
@@ -56,6 +62,7 @@ _NAMES_IN = {
         "_OpenTap",
         "_ProbeTapMqVirtioNet",
         "_ProbeTapVnetHdr",
+        "query_fleet",
     ),
     "errors": (
         "HypervisorError",
@@ -70,6 +77,7 @@ _NAMES_IN = {
         "QmpTimeoutError",
         "TapError",
     ),
+    "tap": ("Tap",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_IN.items() for name in names}
 
@@ -93,7 +101,7 @@ def __getattr__(name: str) -> object:
     elif name in _MODULE_OF:
         from importlib import import_module
 
-        if _MODULE_OF[name] == "_native":
+        if _MODULE_OF[name] in ("_native", "tap"):
             from ganeti_hv_kvm import installation
 
             installation.check()

@@ -70,24 +70,79 @@ class Finder:
         if not name.startswith(GANETI_NAME):
             return None
         if name == GANETI_NAME:
-            return self._find_package()
+            return self._find_package(path)
         if name.startswith(GANETI_NAME + "."):
             return _find_submodule(name)
         return None
 
-    def _find_package(self) -> ModuleSpec | None:
-        if self.failure is not None:
-            return None
-        try:
-            _load_hypervisor(self._installation)
-        # Whatever is wrong with us, the node's guests must stay manageable.
-        except Exception as err:
-            self.failure = f"{type(err).__name__}: {err}"
-            _warn_in_ganetis_log(
-                f"ganeti-hv-kvm cannot be used, Ganeti's own KVM module is: {self.failure}"
-            )
-            return None
-        return _alias_spec(GANETI_NAME)
+    def _find_package(self, path: Sequence[str] | None) -> ModuleSpec | None:
+        if self.failure is None:
+            try:
+                _load_hypervisor(self._installation)
+            # Whatever is wrong with us, the node's guests must stay manageable.
+            except Exception as err:
+                self.failure = f"{type(err).__name__}: {err}"
+                _warn_in_ganetis_log(
+                    f"ganeti-hv-kvm cannot be used, Ganeti's own KVM module is: {self.failure}"
+                )
+            else:
+                return _alias_spec(GANETI_NAME)
+        # one that was never installed has no say about what else finds the module
+        return _original_spec(path, self.failure) if installed() is self else None
+
+
+class OriginalLoader:
+    """Loads Ganeti's own module as its own loader does, and lets its Verify say why it is there.
+
+    So `gnt-cluster verify` shows on which nodes ours stands aside. Nothing else is changed.
+    """
+
+    def __init__(self, loader: Any, failure: str) -> None:
+        self._loader = loader
+        self._sentence = (
+            "ganeti-hv-kvm is enabled on this node, but cannot be used, and Ganeti's own KVM module"
+            f" is ({failure}); 'ganeti-hv-kvm status' says more"
+        )
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Part of the import system's protocol for loaders."""
+        module: ModuleType | None = self._loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Part of the same; the module never sees another loader than its own."""
+        spec: Any = module.__spec__
+        spec.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        hypervisor = getattr(module, "KVMHypervisor", None)
+        own = getattr(hypervisor, "Verify", None)
+        if hypervisor is None or own is None:
+            return
+        sentence = self._sentence
+
+        @functools.wraps(own)
+        def verify(*args: Any, **kwargs: Any) -> str:
+            told = own(*args, **kwargs)
+            return f"{told}; {sentence}" if told else sentence
+
+        hypervisor.Verify = verify
+
+
+def _original_spec(path: Sequence[str] | None, failure: str) -> ModuleSpec | None:
+    """Find Ganeti's own module as if we were not there; None leaves that to the others."""
+    try:
+        for finder in sys.meta_path:
+            if isinstance(finder, Finder) or hasattr(finder, TRIGGER_ATTRIBUTE):
+                continue
+            spec = finder.find_spec(GANETI_NAME, path)
+            if spec is not None:
+                if spec.loader is not None:
+                    loader: Any = OriginalLoader(spec.loader, failure)
+                    spec.loader = loader
+                return spec
+    except Exception as err:
+        _LOGGER.warning("Ganeti's own KVM module will not say that it is used: %s", err)
+    return None
 
 
 def _load_hypervisor(expected: int) -> None:
@@ -112,6 +167,9 @@ def _load_hypervisor(expected: int) -> None:
             "this Ganeti has hypervisor parameters that ganeti-hv-kvm does not know: "
             + ", ".join(sorted(unknown))
         )
+    report = getattr(hypervisor, "_ReportUnknownParameters", None)
+    if report and (said := report()):
+        _warn_in_ganetis_log(f"ganeti-hv-kvm: {said}")
 
 
 def _our_name(ganeti_name: str) -> str:

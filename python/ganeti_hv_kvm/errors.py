@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
 
-    class GenericError(Exception): ...
+    class GenericError(Exception):
+        """Any error of Ganeti."""
 
-    class HypervisorError(GenericError): ...
+    class HypervisorError(GenericError):
+        """A hypervisor cannot do what it was asked for."""
 
-    class ProgrammerError(GenericError): ...
+    class ProgrammerError(GenericError):
+        """Called as nobody may call it."""
 
-    class HotplugError(HypervisorError): ...
+    class HotplugError(HypervisorError):
+        """A device was not added, removed or changed."""
 
 else:
     try:
@@ -53,7 +57,20 @@ class ProcessUnknownError(HypervisorError):
 
 
 class QmpError(HypervisorError):
-    """What all errors of a QMP connection have in common."""
+    """What all errors of a QMP connection have in common; what is not known is None.
+
+    ``command`` is the one that the call was about, ``sent`` whether all of it left (None: nobody
+    can tell). ``seconds`` is the call's whole time, where that is over. ``peer_pid`` and
+    ``peer_state`` ("gone", "ended", "stopped", "busy", "silent") are the other side's process;
+    "busy": another client holds the monitor, and the process is his.
+    """
+
+    socket_path: str | None = None
+    command: str | None = None
+    seconds: float | None = None
+    sent: bool | None = None
+    peer_pid: int | None = None
+    peer_state: str | None = None
 
 
 class QmpConnectError(QmpError):

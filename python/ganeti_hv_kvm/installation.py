@@ -88,7 +88,10 @@ def check_versions(native: str) -> None:
         )
 
 
-_REPAIR = "install the wheel again with `pip install --force-reinstall`"
+_REPAIR = (
+    "install it again: a wheel with `pip install --force-reinstall`, "
+    "the Debian package with `apt install --reinstall ./ganeti-hv-kvm_*.deb`"
+)
 
 
 def _library() -> str | None:

@@ -29,7 +29,8 @@ def load() -> ModuleType:
         ImportError: this Ganeti has none, or it cannot be imported; the text says why.
     """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())
+        # before Python's own, which would find the submodules by the package's path
+        sys.meta_path.insert(0, _Finder())
     try:
         return importlib.import_module(PRIVATE_NAME)
     except ImportError:

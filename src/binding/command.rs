@@ -12,7 +12,7 @@ use super::{errors, json};
 use crate::qmp::error::ErrorKind;
 use crate::qmp::foreign_text::printable;
 use crate::qmp::message::{Message, max_values};
-use crate::qmp::{Connection, QmpError};
+use crate::qmp::{Connection, QmpError, secrets};
 
 static IS_ENABLED_FOR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -73,6 +73,13 @@ pub(super) fn write_arguments(
     Ok(Some(text.to_cow()?.into_owned()))
 }
 
+/// A command's arguments as JSON text that a log may show: secrets are `***`, at any depth.
+#[pyfunction]
+pub(super) fn mask_secrets(py: Python<'_>, arguments: &Bound<'_, PyAny>) -> PyResult<String> {
+    let text = write_arguments(py, "the command", Some(arguments))?;
+    Ok(text.as_deref().map(secrets::masked).unwrap_or_default())
+}
+
 /// The value of a reply; a [`QmpError`] that names the monitor if it cannot be read.
 pub(super) fn read_return<'py>(
     py: Python<'py>,
@@ -100,10 +107,8 @@ pub(super) fn read_bounded<'py>(
 
 /// Who sent what cannot be read, and why it cannot.
 pub(super) fn unreadable(path: &Path, why: &str) -> QmpError {
-    QmpError {
-        path: printable(&path.display().to_string()),
-        kind: ErrorKind::Protocol {
-            why: format!("a message {why}"),
-        },
-    }
+    let kind = ErrorKind::Protocol {
+        why: format!("a message {why}"),
+    };
+    QmpError::new(printable(&path.display().to_string()), kind)
 }

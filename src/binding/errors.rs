@@ -1,5 +1,6 @@
 //! The core's errors as `ganeti_hv_kvm.errors` classes.
 
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -58,13 +59,38 @@ fn class_name(kind: &ErrorKind) -> &'static str {
 pub(crate) fn from_qmp(py: Python<'_>, error: &QmpError) -> PyErr {
     let text = error.to_string();
     let name = class_name(&error.kind);
-    let ErrorKind::Refused { class, desc, .. } = &error.kind else {
-        return new(py, name, text, &[]);
-    };
-    let class = class.into_pyobject(py).map(Bound::into_any);
-    let desc = desc.into_pyobject(py).map(Bound::into_any);
-    let (Ok(class), Ok(desc)) = (class, desc);
-    new(py, name, text, &[("error_class", class), ("desc", desc)])
+    let seconds = error.kind.limit().map(|limit| limit.as_secs_f64());
+    let told = [
+        ("socket_path", attribute(py, error.path.as_str())),
+        ("command", attribute(py, error.command.as_deref())),
+        ("seconds", attribute(py, seconds)),
+        ("sent", attribute(py, error.sent)),
+        ("peer_pid", attribute(py, error.kind.peer().pid())),
+        ("peer_state", attribute(py, error.kind.peer().word())),
+    ];
+    let mut attributes = Vec::with_capacity(told.len() + 2);
+    for (name, value) in told {
+        match value {
+            Ok(value) => attributes.push((name, value)),
+            Err(error) => return error,
+        }
+    }
+    if let ErrorKind::Refused { class, desc, .. } = &error.kind {
+        for (name, value) in [("error_class", class), ("desc", desc)] {
+            match attribute(py, value.as_str()) {
+                Ok(value) => attributes.push((name, value)),
+                Err(error) => return error,
+            }
+        }
+    }
+    new(py, name, text, &attributes)
+}
+
+fn attribute<'py>(
+    py: Python<'py>,
+    value: impl IntoPyObjectExt<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    value.into_bound_py_any(py)
 }
 
 /// A TAP error for Python.

@@ -1,5 +1,6 @@
 //! `QmpEvent` and `QmpTimestamp`.
 
+use pyo3::exceptions::PyOverflowError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -74,6 +75,29 @@ impl QmpEvent {
     #[getter]
     fn timestamp(&self, py: Python<'_>) -> Py<PyAny> {
         self.timestamp.clone_ref(py)
+    }
+
+    /// The same as an aware `datetime` in UTC; None for a time that no calendar has.
+    #[getter]
+    fn datetime<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (seconds, microseconds): (i64, i64) = self.timestamp.extract(py)?;
+        let module = py.import("datetime")?;
+        let since = PyDict::new(py);
+        since.set_item("seconds", seconds)?;
+        since.set_item("microseconds", microseconds)?;
+        let utc = module.getattr("timezone")?.getattr("utc")?;
+        let epoch = module
+            .getattr("datetime")?
+            .call_method1("fromtimestamp", (0, utc))?;
+        let time = module
+            .getattr("timedelta")?
+            .call((), Some(&since))
+            .and_then(|since| epoch.add(since));
+        match time {
+            Ok(time) => Ok(Some(time)),
+            Err(error) if error.is_instance_of::<PyOverflowError>(py) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Its name, such as `DEVICE_DELETED`.

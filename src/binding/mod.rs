@@ -6,12 +6,14 @@
 mod command;
 mod errors;
 mod event;
+mod events;
 mod fleet;
 mod json;
 mod message;
 mod process;
 mod qmp;
 mod tap;
+mod unplug;
 mod wait;
 
 use pyo3::prelude::*;
@@ -21,7 +23,11 @@ use pyo3::prelude::*;
 #[pyo3(name = "_native")]
 mod native {
     #[pymodule_export]
+    use super::command::mask_secrets;
+    #[pymodule_export]
     use super::event::QmpEvent;
+    #[pymodule_export]
+    use super::events::QmpEvents;
     #[pymodule_export]
     use super::fleet::{FleetAnswer, query_fleet};
     #[pymodule_export]
@@ -35,6 +41,8 @@ mod native {
     use super::qmp::QmpConnection;
     #[pymodule_export]
     use super::tap::{get_tun_features, open_one_tap, open_tap, probe_mq, probe_vnet_hdr};
+    #[pymodule_export]
+    use super::unplug::{close_storage, release_device};
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult, command, errors, event, json};
     use crate::tap;

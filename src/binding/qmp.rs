@@ -10,13 +10,15 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyString, PyTuple};
 
 use super::command::{command_name, is_debugging, read_return, write_arguments};
+use super::errors;
 use super::event::QmpEvent;
+use super::events::{QmpEvents, event_names};
 use super::json;
 use super::message::QmpMessage;
 use super::wait::{default_timeout, timeout, without_gil};
 use crate::qmp::codec::DEFAULT_LIMIT;
 use crate::qmp::message::{Kind, Message};
-use crate::qmp::{Call, Connection};
+use crate::qmp::{Call, Connection, secrets};
 
 /// A connection to a guest's QMP monitor.
 ///
@@ -26,14 +28,31 @@ use crate::qmp::{Call, Connection};
 /// Threads may share it: they take turns.
 #[pyclass(frozen, subclass, module = "ganeti_hv_kvm._native", weakref)]
 pub(crate) struct QmpConnection {
-    connection: Connection,
+    pub(super) connection: Connection,
     /// The bits of a float: seconds.
     timeout: AtomicU64,
 }
 
 impl QmpConnection {
-    fn limit(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Duration> {
+    pub(super) fn limit(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Duration> {
         timeout(py, seconds.unwrap_or_else(|| self.timeout()))
+    }
+
+    /// The oldest event that fits, or None in time.
+    pub(super) fn next_event(
+        &self,
+        py: Python<'_>,
+        names: Option<&[String]>,
+        device: Option<&str>,
+        limit: Duration,
+    ) -> PyResult<Option<QmpEvent>> {
+        let message = without_gil(py, limit, |wait| {
+            self.connection.wait_for_event(names, device, wait)
+        })?;
+        match message.as_ref().map(|message| (message, &message.kind)) {
+            Some((message, Kind::Event(event))) => QmpEvent::received(py, message, event).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// The value of a reply. Who sends one that cannot be read is not asked again.
@@ -41,11 +60,6 @@ impl QmpConnection {
         let read = read_return(py, &self.connection, reply);
         read.inspect_err(|_| py.detach(|| self.connection.close()))
     }
-}
-
-/// An event's name; what no text over the wire can say never comes.
-fn event_name(name: &Bound<'_, PyString>) -> String {
-    name.to_string_lossy().into_owned()
 }
 
 #[pymethods]
@@ -250,12 +264,15 @@ impl QmpConnection {
         let reply = without_gil(py, limit, |wait| this.connection.execute(call, wait))?;
         let value = this.read_return(py, &reply)?;
         if is_debugging(py)? {
-            slf.call_method1("_log_command", (command, arguments, &value))?;
+            let shown = text.as_deref().map(secrets::masked).unwrap_or_default();
+            slf.call_method1("_log_command", (command, shown, &value))?;
         }
         Ok(value)
     }
 
     /// Told of each command that was carried out, while the root logger takes debug messages.
+    ///
+    /// `arguments` is JSON text in which secrets are `***`, empty where there are none.
     #[expect(
         clippy::unused_self,
         reason = "it is a method for subclasses to override"
@@ -339,30 +356,33 @@ impl QmpConnection {
         timeout: f64,
         device: Option<&str>,
     ) -> PyResult<Option<QmpEvent>> {
-        let names = if let Ok(name) = event_types.cast::<PyString>() {
-            vec![event_name(name)]
-        } else {
-            event_types
-                .try_iter()?
-                .map(|name| Ok(event_name(name?.cast::<PyString>()?)))
-                .collect::<PyResult<Vec<String>>>()?
-        };
+        let names = event_names(event_types)?;
         // Zero is a wait as well: for what has come already.
         let limit = if timeout == 0.0 {
             Duration::ZERO
         } else {
             super::wait::timeout(py, timeout)?
         };
-        let message = without_gil(py, limit, |wait| {
-            self.connection.wait_for_event(&names, device, wait)
-        })?;
-        let Some(message) = message else {
-            return Ok(None);
-        };
-        match &message.kind {
-            Kind::Event(event) => QmpEvent::received(py, &message, event).map(Some),
-            _ => Ok(None),
-        }
+        self.next_event(py, Some(&names), device, limit)
+    }
+
+    /// Iterates over events: those of these types (None: all), about `device` if given. It ends
+    /// when none came within `timeout` seconds of all; without it, when an error does.
+    #[pyo3(signature = (names = None, device = None, timeout = None))]
+    fn events(
+        slf: &Bound<'_, Self>,
+        names: Option<&Bound<'_, PyAny>>,
+        device: Option<String>,
+        timeout: Option<f64>,
+    ) -> PyResult<QmpEvents> {
+        QmpEvents::over(slf, names, device, timeout)
+    }
+
+    /// The socket's descriptor, to wait for with `select` and its like; it stays the connection's.
+    /// What came with a reply is kept already: ask `wait_for_qmp_event(..., 0)` before each wait.
+    fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
+        let fd = self.connection.fd();
+        fd.map_err(|error| errors::from_qmp(py, &error))
     }
 
     fn __repr__(&self) -> String {

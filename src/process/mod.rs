@@ -106,13 +106,14 @@ pub fn find(pidfile: &Path, monitor: &Path) -> Result<Option<Found>, Doubt> {
     // are no QEMU, whatever we listen on.
     let listener = sockets::listener(monitor);
     let ourselves = i32::try_from(std::process::id()).unwrap_or_default();
-    if let Ok(Some(pid)) = listener
-        && pid != ourselves
-    {
-        return Ok(Some(Found {
-            pid,
-            witness: Witness::Listener,
-        }));
+    match listener {
+        Ok(Some(pid)) if pid != ourselves => {
+            return Ok(Some(Found {
+                pid,
+                witness: Witness::Listener,
+            }));
+        }
+        _ => {}
     }
     lock?;
     leaving?;

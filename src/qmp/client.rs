@@ -1,18 +1,19 @@
 //! A session over a transport: blocking calls with one deadline each.
 
 use std::fmt::Arguments;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::command::CAPABILITIES;
 use super::error::{ErrorKind, PeerState, QmpError, Result};
-use super::failure::{accept, at, ended_kind, is_callers, why_not_connected};
 use super::message::{Greeting, Kind, Message};
 use super::session::{BadStream, Session, Want};
+use super::to_error::{accept, at, ended_kind, is_callers, why_not_connected};
 use super::transport::{Ended, Transport, Wait};
-use super::{peer, secrets};
+use super::{peer_state, secrets};
 use crate::errno;
 
 /// Lists the commands that this QEMU knows.
@@ -44,7 +45,7 @@ impl Client {
                     why: why_not_connected(path, errno),
                 },
                 other => ended_kind(other, format_args!("connecting"), wait, || {
-                    peer::state(path, None, false)
+                    peer_state::state(path, None, false)
                 }),
             };
             at(path, kind)
@@ -66,8 +67,11 @@ impl Client {
             // What is wrong with it shows again when it is read from.
             let _ = self.transmit(&line, &[], format_args!("connecting"), wait);
         }
-        let doing = format_args!("waiting for its greeting");
-        let greeting = self.wait_for(&Want::Greeting, doing, wait)?;
+        let greeting = self.wait_for(
+            &Want::Greeting,
+            format_args!("waiting for its greeting"),
+            wait,
+        )?;
         if let Kind::Greeting(greeting) = greeting.kind {
             self.greeting = greeting;
         }
@@ -76,9 +80,13 @@ impl Client {
             return Ok(());
         }
         let (pending, line) = self.session.negotiate();
-        let doing = format_args!("executing {CAPABILITIES}");
-        self.transmit(&line, &[], doing, wait)?;
-        self.wait_for(&Want::Reply(&pending), doing, wait).map(drop)
+        self.transmit(&line, &[], format_args!("executing {CAPABILITIES}"), wait)?;
+        self.wait_for(
+            &Want::Reply(&pending),
+            format_args!("executing {CAPABILITIES}"),
+            wait,
+        )
+        .map(drop)
     }
 
     /// The reason why nothing came, if the peer said one before; an interrupt needs none.
@@ -105,15 +113,21 @@ impl Client {
             name: String,
         }
         let reply = self.execute(QUERY_COMMANDS, None, &[], wait)?;
-        let commands: Option<Vec<Command>> = reply
-            .payload()
-            .and_then(|payload| serde_json::from_str(payload).ok());
-        match commands {
-            Some(commands) => Ok(commands.into_iter().map(|command| command.name).collect()),
-            None => Err(self.error(ErrorKind::Protocol {
-                why: format!("a reply to {QUERY_COMMANDS} that is no list of names"),
-            })),
-        }
+        let commands: Vec<Command> = self.read(QUERY_COMMANDS, &reply)?;
+        Ok(commands.into_iter().map(|command| command.name).collect())
+    }
+
+    /// A reply's value, of the type that QEMU documents for the command.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Protocol`] if it is of another.
+    pub(super) fn read<T: DeserializeOwned>(&self, command: &str, reply: &Message) -> Result<T> {
+        let value = reply.payload().map(serde_json::from_str);
+        value.and_then(std::result::Result::ok).ok_or_else(|| {
+            self.error(ErrorKind::Protocol {
+                why: format!("a reply to {command} that is not of the type that QEMU documents"),
+            })
+        })
     }
 
     /// Who greeted.
@@ -126,6 +140,12 @@ impl Client {
     #[must_use]
     pub fn peer_pid(&self) -> Option<i32> {
         self.transport.peer_pid()
+    }
+
+    /// The socket, for whoever waits for it to become readable.
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        self.transport.as_fd().as_raw_fd()
     }
 
     /// The protocol's state: its counters of what was lost or dropped.
@@ -147,13 +167,19 @@ impl Client {
         fds: &[RawFd],
         wait: &Wait<'_>,
     ) -> Result<Message> {
-        let (pending, line) = self
-            .session
-            .begin(command, arguments)
-            .map_err(|bad| self.error(ErrorKind::Usage { why: bad.0 }))?;
-        let doing = format_args!("executing {command}");
-        self.transmit(&line, fds, doing, wait)?;
-        let reply = self.wait_for(&Want::Reply(&pending), doing, wait)?;
+        let (pending, line) = self.session.begin(command, arguments).map_err(|bad| {
+            self.error(ErrorKind::Usage { why: bad.0 })
+                .about(command, None)
+        })?;
+        self.transmit(&line, fds, format_args!("executing {command}"), wait)
+            .map_err(|error| error.about(command, None))?;
+        let reply = self
+            .wait_for(
+                &Want::Reply(&pending),
+                format_args!("executing {command}"),
+                wait,
+            )
+            .map_err(|error| error.about(command, Some(true)))?;
         self.accept(reply, command, arguments)
     }
 
@@ -177,8 +203,7 @@ impl Client {
     /// Whatever [`ErrorKind`] fits; [`ErrorKind::NothingCame`] when the time is over, and the
     /// connection is as good as before.
     pub fn receive(&mut self, wait: &Wait<'_>) -> Result<Message> {
-        let doing = format_args!("waiting for a message");
-        self.wait_for(&Want::Anything, doing, wait)
+        self.wait_for(&Want::Anything, format_args!("waiting for a message"), wait)
             .map_err(|error| match error.kind {
                 ErrorKind::TimedOut { limit, .. } => self.error(ErrorKind::NothingCame { limit }),
                 _ => error,
@@ -190,19 +215,22 @@ impl Client {
     /// # Errors
     /// Whatever [`ErrorKind`] fits; `command` is for the texts.
     pub fn response(&mut self, command: &str, wait: &Wait<'_>) -> Result<Message> {
-        let doing = format_args!("waiting for the reply to {command}");
-        let reply = self.wait_for(&Want::OldestReply, doing, wait)?;
+        let reply = self.wait_for(
+            &Want::OldestReply,
+            format_args!("waiting for the reply to {command}"),
+            wait,
+        )?;
         self.accept(reply, command, None)
     }
 
-    /// The oldest event that has one of the names and is about the device, if one is given; None
-    /// when the time is over, and the connection is as good as before.
+    /// The oldest event that has one of the names (None: any) and is about the device, if one is
+    /// given; None when the time is over, and the connection is as good as before.
     ///
     /// # Errors
     /// Whatever [`ErrorKind`] fits, but never a time-out.
     pub fn wait_for_event(
         &mut self,
-        names: &[String],
+        names: Option<&[String]>,
         device: Option<&str>,
         wait: &Wait<'_>,
     ) -> Result<Option<Message>> {
@@ -335,20 +363,20 @@ impl Client {
     }
 
     fn lost(&self, doing: Arguments<'_>, mut why: String) -> QmpError {
-        if let Some(pid) = self.peer_pid() {
-            let state = peer::process_state(pid);
-            if !matches!(state, PeerState::Silent(_)) {
-                why = format!("{why}; {state}");
-            }
+        let state = self.peer_pid().map(peer_state::process_state);
+        let state = state.unwrap_or(PeerState::Unknown);
+        if !matches!(state, PeerState::Silent(_) | PeerState::Unknown) {
+            why = format!("{why}; {state}");
         }
         let doing = doing.to_string();
-        self.error(ErrorKind::Lost { doing, why })
+        let peer = state;
+        self.error(ErrorKind::Lost { doing, why, peer })
     }
 
     fn ended(&self, ended: Ended, doing: Arguments<'_>, wait: &Wait<'_>) -> QmpError {
         let path = self.transport.path();
         self.error(ended_kind(ended, doing, wait, || {
-            peer::state(path, self.peer_pid(), self.greeted)
+            peer_state::state(path, self.peer_pid(), self.greeted)
         }))
     }
 }

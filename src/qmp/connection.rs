@@ -12,8 +12,8 @@ use std::thread::{self, ThreadId};
 
 use super::client::Client;
 use super::error::{ErrorKind, QmpError, Result};
-use super::failure::at;
 use super::message::Message;
+use super::to_error::at;
 use super::transport::{Ended, Wait};
 
 /// What is known of the QEMU that was connected last.
@@ -52,6 +52,8 @@ struct Slot {
     /// So many threads wait for their turn.
     waiting: usize,
     connected: bool,
+    /// The socket, while connected.
+    fd: Option<RawFd>,
     /// Set by `close()` for the call that runs now.
     closed: Arc<AtomicBool>,
     info: Info,
@@ -146,6 +148,23 @@ impl Connection {
         self.lock().connected
     }
 
+    /// The socket, to wait for until it can be read; it stays the connection's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotConnected`] or [`ErrorKind::OtherProcess`].
+    pub fn fd(&self) -> Result<RawFd> {
+        let slot = self.lock();
+        let fd = slot.fd.filter(|_| slot.connected);
+        fd.ok_or_else(|| self.not_connected(&slot))
+    }
+
+    fn not_connected(&self, slot: &Slot) -> QmpError {
+        self.error(match slot.other_process {
+            Some(pid) => ErrorKind::OtherProcess { pid },
+            None => ErrorKind::NotConnected,
+        })
+    }
+
     /// Connects, unless connected; asks for the list of commands if `discover`.
     ///
     /// # Errors
@@ -172,6 +191,7 @@ impl Connection {
             slot.info.commands = commands;
             slot.info.peer_pid = fresh.peer_pid();
             slot.other_process = None;
+            slot.fd = Some(fresh.fd());
             *client = Some(fresh);
             Ok(())
         })
@@ -237,7 +257,7 @@ impl Connection {
     /// Whatever [`ErrorKind`] fits.
     pub fn wait_for_event(
         &self,
-        names: &[String],
+        names: Option<&[String]>,
         device: Option<&str>,
         wait: &Wait<'_>,
     ) -> Result<Option<Message>> {
@@ -246,17 +266,14 @@ impl Connection {
         })
     }
 
-    fn run<T>(
+    pub(super) fn run<T>(
         &self,
         wait: &Wait<'_>,
         call: impl FnOnce(&mut Client, &Wait<'_>) -> Result<T>,
     ) -> Result<T> {
         self.take_turn(wait, |client, wait| match client {
             Some(client) => call(client, wait),
-            None => Err(self.error(match self.lock().other_process {
-                Some(pid) => ErrorKind::OtherProcess { pid },
-                None => ErrorKind::NotConnected,
-            })),
+            None => Err(self.not_connected(&self.lock())),
         })
     }
 

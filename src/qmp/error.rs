@@ -21,6 +21,33 @@ pub enum PeerState {
     Unknown,
 }
 
+impl PeerState {
+    /// The process, if it is known: the one that holds the monitor where that is another client.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        match self {
+            Self::Gone(pid) | Self::Zombie(pid) | Self::Stopped(pid) | Self::Silent(pid) => {
+                Some(*pid)
+            }
+            Self::HeldByAnother(pid) => *pid,
+            Self::Unknown => None,
+        }
+    }
+
+    /// The state in one word, or none if nothing is known.
+    #[must_use]
+    pub fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Gone(_) => Some("gone"),
+            Self::Zombie(_) => Some("ended"),
+            Self::Stopped(_) => Some("stopped"),
+            Self::HeldByAnother(_) => Some("busy"),
+            Self::Silent(_) => Some("silent"),
+            Self::Unknown => None,
+        }
+    }
+}
+
 impl fmt::Display for PeerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -44,6 +71,37 @@ pub struct QmpError {
     pub path: String,
     /// What happened.
     pub kind: ErrorKind,
+    /// The command that the call was about, if it was about one.
+    pub command: Option<Box<str>>,
+    /// Whether that command left: all of it, none of it, or nobody can tell.
+    pub sent: Option<bool>,
+}
+
+impl QmpError {
+    /// What happened at a monitor, with what its kind tells.
+    #[must_use]
+    pub fn new(path: String, kind: ErrorKind) -> Self {
+        let command = match &kind {
+            ErrorKind::NotSupported { command } | ErrorKind::Refused { command, .. } => {
+                Some(command.as_str().into())
+            }
+            _ => None,
+        };
+        Self {
+            path,
+            sent: kind.sent(),
+            kind,
+            command,
+        }
+    }
+
+    /// The same, about this command, of which so much is known.
+    #[must_use]
+    pub(super) fn about(mut self, command: &str, sent: Option<bool>) -> Self {
+        self.command = Some(command.into());
+        self.sent = self.kind.sent().or(sent);
+        self
+    }
 }
 
 /// What happened, by what the caller can do about it.
@@ -88,6 +146,8 @@ pub enum ErrorKind {
         doing: String,
         /// How it broke.
         why: String,
+        /// What is known of the other side.
+        peer: PeerState,
     },
     /// What came is not QMP.
     Protocol {
@@ -121,6 +181,45 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether a command left, where the kind alone tells.
+    fn sent(&self) -> Option<bool> {
+        match self {
+            Self::Refused { .. } => Some(true),
+            Self::TimedOut { .. }
+            | Self::Lost { .. }
+            | Self::Protocol { .. }
+            | Self::NothingCame { .. }
+            | Self::Interrupted => None,
+            Self::Connect { .. }
+            | Self::Handshake { .. }
+            | Self::NotSupported { .. }
+            | Self::NotConnected
+            | Self::OtherProcess { .. }
+            | Self::Usage { .. }
+            | Self::NoTurn { .. } => Some(false),
+        }
+    }
+
+    /// What is known of the other side.
+    #[must_use]
+    pub fn peer(&self) -> &PeerState {
+        match self {
+            Self::TimedOut { peer, .. } | Self::Lost { peer, .. } => peer,
+            _ => &PeerState::Unknown,
+        }
+    }
+
+    /// The call's whole time, where that is over.
+    #[must_use]
+    pub fn limit(&self) -> Option<Duration> {
+        match self {
+            Self::TimedOut { limit, .. } | Self::NothingCame { limit } | Self::NoTurn { limit } => {
+                Some(*limit)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the connection can still be used after this.
     #[must_use]
     pub fn keeps_connection(&self) -> bool {
@@ -161,7 +260,7 @@ impl fmt::Display for QmpError {
                 "no answer from the monitor {path} within {} s while {doing}: {peer}",
                 limit.as_secs_f64()
             ),
-            ErrorKind::Lost { doing, why } => {
+            ErrorKind::Lost { doing, why, .. } => {
                 write!(f, "the connection to {path} broke while {doing}: {why}")
             }
             ErrorKind::Protocol { why } => write!(f, "{path} sent what is not QMP: {why}"),

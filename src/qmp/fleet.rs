@@ -19,13 +19,13 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::deadline::Interrupted;
 use super::error::{ErrorKind, PeerState, QmpError, Result};
-use super::failure::{at, why_not_connected};
-use super::peer::{self, Sockets};
+use super::peer_state::{self, Sockets};
+use super::to_error::{at, why_not_connected};
 use super::transport::{Ended, Wait};
 use crate::errno;
 pub use answer::{Answer, Guest, Question, Verdict};
 use guest_session::GuestSession;
-use look::{Sight, event, stopped};
+use look::{ProcessState, event, stopped};
 
 /// The largest message that a guest may send unless another limit is set: 1 MiB. What a listing
 /// asks is answered by some hundred bytes for each vCPU.
@@ -74,16 +74,13 @@ pub fn query_and_find(
     let unknown = vec![None; guests.len()];
     let mut fleet = Fleet::new(guests, questions, limit, unknown)?;
     fleet.start_some();
-    fleet.learn(find_pids().map_err(|_| interrupted())?);
+    fleet.take_pids(find_pids().map_err(|_| interrupted())?);
     fleet.run(wait)?;
     Ok(fleet.give_up(wait))
 }
 
 fn interrupted() -> QmpError {
-    QmpError {
-        path: "of any guest".to_owned(),
-        kind: ErrorKind::Interrupted,
-    }
+    QmpError::new("of any guest".to_owned(), ErrorKind::Interrupted)
 }
 
 /// The other half is for the other threads of this process.
@@ -104,7 +101,7 @@ struct Fleet<'a> {
     /// Waiting for a descriptor.
     untried: VecDeque<usize>,
     /// Stopped as it seems, or with a full queue of clients: tried again at the next look.
-    held_back: Vec<usize>,
+    found_stopped: Vec<usize>,
     sessions: Vec<Option<GuestSession<'a>>>,
     answers: Vec<Option<Answer>>,
     seen_stopped: Vec<bool>,
@@ -125,11 +122,9 @@ impl<'a> Fleet<'a> {
         for question in questions {
             question.check()?;
         }
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| QmpError {
-            path: "any guest".to_owned(),
-            kind: ErrorKind::Usage {
-                why: errno::text(errno),
-            },
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| {
+            let why = errno::text(errno);
+            QmpError::new("any guest".to_owned(), ErrorKind::Usage { why })
         })?;
         Ok(Self {
             guests,
@@ -140,7 +135,7 @@ impl<'a> Fleet<'a> {
             epoll,
             most: most_at_once(),
             untried: (0..guests.len()).collect(),
-            held_back: Vec::new(),
+            found_stopped: Vec::new(),
             sessions: guests.iter().map(|_| None).collect(),
             answers: guests.iter().map(|_| None).collect(),
             seen_stopped: vec![false; guests.len()],
@@ -152,7 +147,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// Takes the guests' processes; whoever has none is not waited for.
-    fn learn(&mut self, pids: Vec<Option<i32>>) {
+    fn take_pids(&mut self, pids: Vec<Option<i32>>) {
         for index in 0..pids.len() {
             if let Some(None) = pids.get(index) {
                 let why = "the guest has no process".to_owned();
@@ -207,9 +202,10 @@ impl<'a> Fleet<'a> {
 
     /// Starts with as many guests as there are descriptors for.
     fn start_some(&mut self) {
-        while self.asked < self.most
-            && let Some(index) = self.untried.pop_front()
-        {
+        while self.asked < self.most {
+            let Some(index) = self.untried.pop_front() else {
+                return;
+            };
             if !self.start(index) {
                 self.untried.push_front(index);
                 return;
@@ -222,13 +218,13 @@ impl<'a> Fleet<'a> {
         let (Some(guest), Some(None)) = (self.guests.get(index), self.answers.get(index)) else {
             return true;
         };
-        match self.sight(index, self.pid(index)) {
-            Sight::Runs => {}
-            Sight::Stopped => {
-                self.held_back.push(index);
+        match self.process_state(index, self.pid(index)) {
+            ProcessState::Runs => {}
+            ProcessState::Stopped => {
+                self.found_stopped.push(index);
                 return true;
             }
-            Sight::StillStopped(pid) => {
+            ProcessState::StillStopped(pid) => {
                 let why = stopped(pid);
                 self.fail(index, Verdict::Stopped, ErrorKind::Connect { why });
                 return true;
@@ -236,7 +232,7 @@ impl<'a> Fleet<'a> {
         }
         match GuestSession::start(&guest.path, self.limit, self.questions, self.early) {
             Ok(Some(session)) => self.listen_to(index, session),
-            Ok(None) => self.held_back.push(index),
+            Ok(None) => self.found_stopped.push(index),
             Err(Errno::EMFILE | Errno::ENFILE) => return false,
             Err(errno) => {
                 let verdict = match errno {
@@ -280,7 +276,7 @@ impl<'a> Fleet<'a> {
         match stepped {
             Ok(true) => self.finish(index, Verdict::Answered, None),
             Err(kind) => {
-                let verdict = match session.pid().map(peer::process_state) {
+                let verdict = match session.pid().map(peer_state::process_state) {
                     Some(PeerState::Gone(_) | PeerState::Zombie(_)) => Verdict::Gone,
                     _ => Verdict::Broken,
                 };
@@ -299,7 +295,7 @@ impl<'a> Fleet<'a> {
 
     /// Tries again with those held back, and finds the stopped ones among the silent.
     fn look_around(&mut self) {
-        for index in std::mem::take(&mut self.held_back) {
+        for index in std::mem::take(&mut self.found_stopped) {
             if !self.start(index) {
                 self.untried.push_back(index);
             }
@@ -307,7 +303,7 @@ impl<'a> Fleet<'a> {
         for index in 0..self.sessions.len() {
             let session = self.sessions.get(index).and_then(Option::as_ref);
             let pid = session.and_then(GuestSession::pid);
-            if let Sight::StillStopped(pid) = self.sight(index, pid) {
+            if let ProcessState::StillStopped(pid) = self.process_state(index, pid) {
                 // What it said before it was stopped counts.
                 self.step(index);
                 if let Some(Some(session)) = self.sessions.get(index) {
@@ -319,15 +315,17 @@ impl<'a> Fleet<'a> {
     }
 
     /// Whether a process is stopped. Once is not enough: a debugger stops it for moments.
-    fn sight(&mut self, index: usize, pid: Option<i32>) -> Sight {
-        let Some(pid) = pid else { return Sight::Runs };
-        let now = matches!(peer::process_state(pid), PeerState::Stopped(_));
+    fn process_state(&mut self, index: usize, pid: Option<i32>) -> ProcessState {
+        let Some(pid) = pid else {
+            return ProcessState::Runs;
+        };
+        let now = matches!(peer_state::process_state(pid), PeerState::Stopped(_));
         let before = self.seen_stopped.get_mut(index);
         let before = before.is_some_and(|before| std::mem::replace(before, now));
         match (before, now) {
-            (true, true) => Sight::StillStopped(pid),
-            (false, true) => Sight::Stopped,
-            (_, false) => Sight::Runs,
+            (true, true) => ProcessState::StillStopped(pid),
+            (false, true) => ProcessState::Stopped,
+            (_, false) => ProcessState::Runs,
         }
     }
 
@@ -342,7 +340,7 @@ impl<'a> Fleet<'a> {
             let pid = session.map_or(self.pid(index), GuestSession::pid);
             let greeted = session.is_some_and(GuestSession::has_greeted);
             let look = || sockets.get_or_init(Sockets::look);
-            let peer = peer::state_among(look, &guest.path, pid, greeted);
+            let peer = peer_state::state_among(look, &guest.path, pid, greeted);
             let verdict = match peer {
                 PeerState::HeldByAnother(_) => Verdict::Busy,
                 PeerState::Stopped(_) => Verdict::Stopped,
@@ -380,9 +378,8 @@ impl<'a> Fleet<'a> {
             self.asked -= 1;
             answer.replies = session.into_replies();
         }
-        if let Some(place) = self.answers.get_mut(index)
-            && place.replace(answer).is_none()
-        {
+        let place = self.answers.get_mut(index);
+        if place.is_some_and(|place| place.replace(answer).is_none()) {
             self.missing -= 1;
         }
     }

@@ -1,4 +1,4 @@
-//! Keeps passwords out of error texts.
+//! Keeps passwords out of error texts and logs.
 
 use serde_json::Value;
 
@@ -20,6 +20,36 @@ pub(super) fn find(json: Option<&str>) -> Vec<String> {
     secrets
 }
 
+/// Arguments (JSON text) as a log may show them: strings that are secrets are `***`, at any depth.
+#[must_use]
+pub fn masked(json: &str) -> String {
+    match serde_json::from_str(json) {
+        Ok(value) => mask(value, false).to_string(),
+        // Whatever it is, it is not known to be free of secrets.
+        Err(_) => HIDDEN.to_owned(),
+    }
+}
+
+fn mask(value: Value, secret: bool) -> Value {
+    match value {
+        Value::String(_) if secret => HIDDEN.into(),
+        Value::Array(items) => items.into_iter().map(|item| mask(item, secret)).collect(),
+        Value::Object(fields) => {
+            let masked = fields.into_iter().map(|(key, item)| {
+                let item = match item {
+                    Value::String(line) if key == "command-line" => {
+                        scrub(&line, &human_words(&line)).into()
+                    }
+                    item => mask(item, secret || SECRET_KEYS.contains(&key.as_str())),
+                };
+                (key, item)
+            });
+            Value::Object(masked.collect())
+        }
+        value => value,
+    }
+}
+
 /// `text` without any of the secrets.
 #[must_use]
 pub(super) fn scrub(text: &str, secrets: &[String]) -> String {
@@ -34,8 +64,8 @@ fn collect(value: &Value, secret: bool, found: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|item| collect(item, secret, found)),
         Value::Object(fields) => {
             for (key, item) in fields {
-                if key == "command-line" {
-                    found.extend(human_words(item));
+                if let ("command-line", Some(line)) = (key.as_str(), item.as_str()) {
+                    found.extend(human_words(line));
                 }
                 collect(item, secret || SECRET_KEYS.contains(&key.as_str()), found);
             }
@@ -45,18 +75,17 @@ fn collect(value: &Value, secret: bool, found: &mut Vec<String>) {
 }
 
 /// The words of a human monitor's command about a password, but for the command and its protocol.
-fn human_words(line: &Value) -> Vec<String> {
-    match line.as_str() {
-        Some(line) if line.contains("password") || line.contains("secret") => {
-            line.split_whitespace().skip(2).map(str::to_owned).collect()
-        }
-        _ => Vec::new(),
+fn human_words(line: &str) -> Vec<String> {
+    if line.contains("password") || line.contains("secret") {
+        let words = line.split_whitespace().skip(2);
+        return words.map(str::to_owned).collect();
     }
+    Vec::new()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::{find, masked};
 
     fn scrub(text: &str, json: Option<&str>) -> String {
         super::scrub(text, &find(json))
@@ -82,5 +111,31 @@ mod tests {
         assert_eq!(scrub("as it is", None), "as it is");
         let arguments = r#"{"password": "ab", "data": "abc"}"#;
         assert_eq!(scrub("abc", Some(arguments)), "***");
+    }
+
+    #[test]
+    fn a_log_shows_all_but_the_secrets_at_any_depth() {
+        for (arguments, shown) in [
+            (
+                r#"{"protocol":"vnc","password":"hunter2"}"#,
+                r#"{"password":"***","protocol":"vnc"}"#,
+            ),
+            (
+                r#"{"props":{"data":["s3cret"],"id":"sec0"},"qom-type":"secret"}"#,
+                r#"{"props":{"data":["***"],"id":"sec0"},"qom-type":"secret"}"#,
+            ),
+            (r#"{"value":268435456}"#, r#"{"value":268435456}"#),
+            (
+                r#"{"command-line":"change vnc password hunter2"}"#,
+                r#"{"command-line":"change vnc *** ***"}"#,
+            ),
+            (
+                r#"{"command-line":"drive_del hotdisk-1"}"#,
+                r#"{"command-line":"drive_del hotdisk-1"}"#,
+            ),
+            ("hunter2", "***"),
+        ] {
+            assert_eq!(masked(arguments), shown);
+        }
     }
 }

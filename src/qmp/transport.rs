@@ -77,6 +77,18 @@ impl<'a> Wait<'a> {
         }
     }
 
+    /// The same wait, of at most `limit` from now.
+    #[must_use]
+    pub fn at_most(&self, limit: Duration) -> Wait<'_> {
+        Wait {
+            deadline: Deadline::after(limit.min(self.deadline.remaining())),
+            interrupt: self.interrupt,
+            closed: self.closed,
+            looked: Cell::new(self.looked.get()),
+            pid: self.pid,
+        }
+    }
+
     /// Asks the interrupt, and looks whether the connection was closed or the time is over; gives
     /// the time that is left.
     ///

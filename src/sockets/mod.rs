@@ -3,7 +3,7 @@
 //! The kernel's table of sockets (`sock_diag`) tells device and inode of what a socket is bound
 //! to, so it does not matter how its path is spelled; /proc/PID/fd tells whose socket it is.
 
-mod owners;
+mod holders;
 mod table;
 
 use std::os::fd::AsRawFd;
@@ -18,7 +18,7 @@ use nix::sys::socket::{
 
 use crate::errno;
 use crate::process::Doubt;
-pub use owners::Owners;
+pub use holders::Holders;
 pub use table::{Table, Which};
 
 /// A socket's file: its device and inode, as `stat` gives them.
@@ -69,9 +69,7 @@ pub fn listener(path: &Path) -> Result<Option<i32>, Doubt> {
     let known = Table::read()
         .ok()
         .and_then(|table| table.listener(file, path));
-    if let Some(inode) = known
-        && let Some(pid) = Owners::of(&[inode]).first(inode)
-    {
+    if let Some(pid) = known.and_then(|inode| Holders::of(&[inode]).first(inode)) {
         return Ok(Some(pid));
     }
     by_connecting(path)

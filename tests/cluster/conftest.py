@@ -25,15 +25,20 @@ _ORDER = (
     "cluster",
     "life",
     "migration",
+    "migration_settings",
     "options",
+    "tags",
     "faults",
     "unheard",
     "many",
     "mixed",
     "upgrade",
+    "next",
 )
 # Its cluster is another one afterwards: `make test-cluster-upgrade`.
 collect_ignore = [] if os.environ.get("CLUSTER_UPGRADE") else ["test_upgrade.py"]
+if systems.chosen() is not systems.NEXT:
+    collect_ignore.append("test_next.py")  # `make test-cluster-next`
 _TIMEOUT = 240  # seconds; the slowest step takes a quarter of that
 _record: dict[str, Any] = {"versions": "", "steps": []}
 _failed: list[str] = []  # since the cluster was last put right
@@ -53,7 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _ORDER.index(item.path.stem.removeprefix("test_")))
     for item in items:
-        item.add_marker(pytest.mark.timeout(_TIMEOUT))
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_TIMEOUT))
 
 
 @pytest.hookimpl(wrapper=True)

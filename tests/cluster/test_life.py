@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from cluster.harness.instance import LESS_MEMORY, MEMORY, Instance
+from cluster.harness.instance import LESS_MEMORY, MEMORY, SEEN_TIMEOUT, Instance
 from cluster.harness.namespaces import CommandFailed
 from harness import migrants
+from harness.guest import STATUS_LINE
 
 pytestmark = pytest.mark.core
 
@@ -122,6 +123,7 @@ def test_reboot(guest, kind, figure):
         before = guest.sees().seconds
     begin = time.monotonic()
     with guest.console() as console:
+        console.wait_for(STATUS_LINE.search, SEEN_TIMEOUT)  # QEMU has taken the connection
         guest.gnt("reboot", f"--type={kind}", "--shutdown-timeout=60")
         with_button = any("guest: power button" in line for line in _rest(console))
     figure(f"{kind}: {time.monotonic() - begin:.1f} s")
@@ -141,6 +143,7 @@ def test_shutdown(guest, n1, figure):
     """graceful shutdown, well below its time-out."""
     begin = time.monotonic()
     with guest.console() as console:
+        console.wait_for(STATUS_LINE.search, SEEN_TIMEOUT)
         guest.gnt("shutdown", "--timeout=90")
         seconds = time.monotonic() - begin
         assert any("guest: power button" in line for line in _rest(console))

@@ -95,3 +95,20 @@ def test_enable_with_guest_running(guest, n1):
     assert guest.pid == pid
     guest.gnt("shutdown", "--timeout=60")
     n1.expect_no_traces(guest.name)
+
+
+def test_encrypted_or_not_at_all(original_on_n2, guest, n1, n2):
+    """a node that requires encryption sends nothing to the original, and takes nothing of it."""
+    path = "/etc/ganeti/ganeti-hv-kvm.conf"
+    n1.write(path, "[hv-kvm]\nmigration_tls = require\n")
+    try:
+        assert "this node requires that it goes encrypted" in guest.migrate(n2, check=False)
+        assert guest.qemus() == ["n1"]
+        assert guest.run_state(n1) == "running"
+        n1.write(path, "[hv-kvm]\nmigration_tls = prefer\n")
+        guest.migrate(n2)
+        n1.write(path, "[hv-kvm]\nmigration_tls = require\n")
+        assert "this node requires that it comes encrypted" in guest.migrate(n1, check=False)
+        assert guest.qemus() == ["n2"]
+    finally:
+        n1.path(path).unlink()

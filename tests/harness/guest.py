@@ -11,6 +11,7 @@ import hashlib
 import lzma
 import re
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from . import cpio, paths
@@ -23,10 +24,13 @@ _MODULES = (
     "sd_mod",
     "ata_piix",
     "virtio_balloon",
+    "virtio_mem",
     "button",
     "evdev",
     "pvpanic_pci",
 )
+#: Loaded by a test that asks for it.
+_ON_REQUEST = ("efivarfs",)
 #: Emulated on a busy machine, a guest's timer may miss the kernel's check at boot, which then gives
 #: up: "IO-APIC + timer doesn't work!" (seen while three stages ran at once).
 KERNEL_ARGS = "ro quiet no_timer_check"
@@ -67,15 +71,16 @@ def _contents() -> list[cpio.Entry]:
         cpio.link("bin/sh", "busybox"),
         cpio.executable("etc/acpi/PWRF/00000080", _ON_POWER_BUTTON.encode()),
     ]
-    modules = _modules_in_order()
-    entries += [cpio.plain_file(f"modules/{name}", data) for name, data in modules.items()]
+    modules = _modules_in_order(_MODULES)
+    both = modules | _modules_in_order(_ON_REQUEST)
+    entries += [cpio.plain_file(f"modules/{name}", data) for name, data in both.items()]
     order = "".join(f"{name}\n" for name in modules)
     entries.append(cpio.plain_file("modules/order", order.encode()))
     return entries
 
 
-def _modules_in_order() -> dict[str, bytes]:
-    """The modules and all that they need, each after what it needs."""
+def _modules_in_order(wanted: Iterable[str]) -> dict[str, bytes]:
+    """These modules and all that they need, each after what it needs."""
     files = {
         path.name.split(".ko")[0].replace("-", "_"): path
         for path in (paths.GUEST_PARTS / "lib/modules").rglob("*.ko*")
@@ -92,7 +97,7 @@ def _modules_in_order() -> dict[str, bytes]:
             add(needed)
         ordered[name] = data
 
-    for module in _MODULES:
+    for module in wanted:
         add(module)
     return ordered
 

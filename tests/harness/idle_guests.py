@@ -17,6 +17,9 @@ from . import paths
 NONE = ("-machine", "none", "-smp", "1")
 PC = ("-machine", "pc,accel=tcg", "-smp", "2", "-S", "-device", "virtio-balloon-pci")
 
+#: Of a guest without disks and NICs.
+RUNTIME = '[["/usr/bin/qemu-system-x86_64"], [], {}, []]'
+
 #: MiB, as on the command line.
 MEMORY = 16
 
@@ -84,7 +87,7 @@ def _start(run_folder: Path, name: str, machine: Iterable[str]) -> IdleGuest:
     # QEMU locks it, and is known by that.
     argv += ["-pidfile", str(pidfile)]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
-    runtime.write_text("{}")
+    runtime.write_text(RUNTIME)
     return IdleGuest(name, process, qmp, pidfile, runtime)
 
 

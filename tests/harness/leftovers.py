@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.descriptors import open_files
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -36,7 +38,7 @@ def take(run_folder: Path) -> Snapshot:
     return Snapshot(
         processes=frozenset(_qemu_processes()),
         interfaces=frozenset(os.listdir("/sys/class/net")),
-        descriptors=frozenset(_open_files()),
+        descriptors=frozenset(f"{fd} -> {target}" for fd, target in open_files()),
         files=frozenset(_files(run_folder)),
     )
 
@@ -49,15 +51,6 @@ def _qemu_processes() -> Iterator[str]:
             continue
         if Path(program).name.startswith("qemu"):
             yield f"{Path(program).name} {entry}"
-
-
-def _open_files() -> Iterator[str]:
-    for entry in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{entry}")
-        except OSError:  # the listing's own
-            continue
-        yield f"{entry} -> {target}"
 
 
 def _files(folder: Path) -> Iterator[str]:

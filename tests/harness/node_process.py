@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness import instance, node
+from harness import firmware_disk, instance, node
 
 #: What Ganeti's configuration has of an instance beside its parameters.
-_CONFIGURATION = ("uuid", "serial_no", "disks_active")
+_CONFIGURATION = ("uuid", "serial_no", "disks_active", "tags")
 
 
 def _folder(wanted: dict[str, Any]) -> Path:
@@ -54,7 +54,8 @@ class Requests:
     def _disks(self, wanted: dict[str, Any]) -> list[Any]:
         folder = wanted.get("disk_folder")
         count = wanted.get("disk_count", 1) if folder else 0
-        return [instance.disk(Path(folder), number) for number in range(count)]
+        data = [instance.disk(Path(folder), number) for number in range(count)]
+        return [*data, *([firmware_disk.disk(Path(folder))] if "boot_type" in wanted else [])]
 
     def StartInstance(self, wanted: dict[str, Any], paused: bool = False) -> None:
         self._node.hypervisor().StartInstance(self._instance(wanted), self._disks(wanted), paused)
@@ -97,11 +98,14 @@ class Requests:
 
     def GetMigrationStatus(self, wanted: dict[str, Any]) -> dict[str, Any]:
         status = self._node.hypervisor().GetMigrationStatus(self._instance(wanted))
-        names = ("status", "postcopy_status", "transferred_ram", "total_ram")
+        names = ("status", "postcopy_status", "transferred_ram", "total_ram", "migration_downtime")
         return {name: getattr(status, name, None) for name in names}
 
     def GetAllInstancesInfo(self) -> list[str]:
         return [info[0] for info in self._node.hypervisor().GetAllInstancesInfo()]
+
+    def GetInstanceInfo(self, wanted: dict[str, Any]) -> list[Any]:
+        return list(self._node.hypervisor().GetInstanceInfo(wanted["name"]))
 
     def ListInstances(self) -> list[str]:
         return list(self._node.hypervisor().ListInstances())

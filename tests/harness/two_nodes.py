@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -132,20 +132,23 @@ class RemoteNode:
 
 
 def raw_qmp(path: Path, command: str, arguments: dict[str, Any]) -> Any:
-    """One command, with nothing of any module in it; `OSError` if nobody is there."""
+    """One command, with nothing of any module in it; `OSError` if nobody is there.
+
+    QEMU may give a client what an earlier one had asked for: the reply is known by its id.
+    """
     with socket.socket(socket.AF_UNIX) as connected:
         connected.settimeout(30)
         connected.connect(str(path))
         with connected.makefile("rwb") as lines:
             lines.readline()
             for message in (
-                {"execute": "qmp_capabilities"},
-                {"execute": command, "arguments": arguments},
+                {"execute": "qmp_capabilities", "id": "test-1"},
+                {"execute": command, "arguments": arguments, "id": "test-2"},
             ):
                 lines.write(json.dumps(message).encode() + b"\n")
                 lines.flush()
                 reply = json.loads(lines.readline() or b'{"event": "the end"}')
-                while "event" in reply:
+                while reply.get("id") != message["id"]:
                     line = lines.readline()
                     if not line:
                         raise ConnectionResetError("QEMU has gone")
@@ -166,29 +169,30 @@ class Pair:
     def reversed(self) -> Pair:
         return Pair(self.target, self.source, self.address)
 
-    def _of(self, wanted: Wanted) -> Wanted:
+    def of(self, wanted: Wanted) -> Wanted:
+        """As both nodes are told of it until it has moved: its primary is the source."""
         return {**wanted, "primary_node": self.source.root.parent.name}
 
     def accept(self, wanted: Wanted) -> str:
         """Prepares the target; what the source told it."""
         info = self.information(wanted)
-        self.target.call("AcceptInstance", self._of(wanted), info, self.address)
+        self.target.call("AcceptInstance", self.of(wanted), info, self.address)
         return info
 
     def information(self, wanted: Wanted) -> str:
         """What the source tells, with the paths of the target: on real nodes they are the same."""
-        info: str = self.source.call("MigrationInfo", self._of(wanted))
+        info: str = self.source.call("MigrationInfo", self.of(wanted))
         return info.replace(str(self.source.root), str(self.target.root))
 
     def try_accept(self, wanted: Wanted) -> tuple[str, str]:
         """What the source told, and why the target did not accept it ("" if it did)."""
         info = self.information(wanted)
-        return info, _text(self.target, "AcceptInstance", self._of(wanted), info, self.address)
+        return info, _text(self.target, "AcceptInstance", self.of(wanted), info, self.address)
 
     def begin(self, wanted: Wanted, *, live: bool = True) -> str:
         """Up to the moment when memory is being sent."""
         info = self.accept(wanted)
-        self.source.call("MigrateInstance", self._of(wanted), self.address, live)
+        self.source.call("MigrateInstance", self.of(wanted), self.address, live)
         return info
 
     def wait(self, wanted: Wanted, timeout: float = 60.0) -> list[dict[str, Any]]:
@@ -205,8 +209,8 @@ class Pair:
 
     def finish(self, wanted: Wanted, info: str, *, live: bool = True) -> None:
         """After success: the source first, as the master does."""
-        self.source.call("FinalizeMigrationSource", self._of(wanted), True, live)
-        self.target.call("FinalizeMigrationDst", self._of(wanted), info, True)
+        self.source.call("FinalizeMigrationSource", self.of(wanted), True, live)
+        self.target.call("FinalizeMigrationDst", self.of(wanted), info, True)
 
     def migrate(self, wanted: Wanted, *, live: bool = True) -> list[dict[str, Any]]:
         """The whole of it; the answers to the polls."""
@@ -219,7 +223,7 @@ class Pair:
 
     def abort(self, wanted: Wanted, info: str, *, live: bool = True) -> tuple[str, str]:
         """The target first, as the master does; the error texts, "" where there was none."""
-        wanted = self._of(wanted)
+        wanted = self.of(wanted)
         return (
             _text(self.target, "FinalizeMigrationDst", wanted, info, False),
             _text(self.source, "FinalizeMigrationSource", wanted, False, live),
@@ -240,7 +244,14 @@ def _text(remote: RemoteNode, *request: Any) -> str:
 
 
 @contextlib.contextmanager
-def pair(source: tuple[str, str], target: tuple[str, str], **environment: str) -> Iterator[Pair]:
-    """Two nodes, each given as (generation, module)."""
-    with RemoteNode(*source, **environment) as first, RemoteNode(*target, **environment) as second:
+def pair(
+    source: tuple[str, str],
+    target: tuple[str, str],
+    *,
+    at_target: Mapping[str, str] | None = None,
+    **environment: str,
+) -> Iterator[Pair]:
+    """Two nodes, each given as (generation, module); ``at_target`` is that one's alone."""
+    there = {**environment, **(at_target or {})}
+    with RemoteNode(*source, **environment) as first, RemoteNode(*target, **there) as second:
         yield Pair(first, second)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import node, paths
+from harness.descriptors import open_files
 
 from .server import GO
 
@@ -193,11 +194,9 @@ def _traced(pid: int, trace: Path, fault: Fault | None) -> Iterator[None]:
 
 def _open_files(pid: int) -> Counter[str]:
     found: Counter[str] = Counter()
-    for entry in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(OSError):
-            target = os.readlink(f"/proc/{pid}/fd/{entry}")
-            # a socket's or pipe's number differs each time: which one is open says its descriptor
-            found[re.sub(r"\[\d+\]", f" {entry}", target)] += 1
+    for fd, target in open_files(pid):
+        # a socket's or pipe's number differs each time: which one is open says its descriptor
+        found[re.sub(r"\[\d+\]", f" {fd}", target)] += 1
     return found
 
 

@@ -103,9 +103,8 @@ def inside(monitor: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     def ask(command: str, **arguments: Any) -> Any:
         return raw_qmp(monitor, command, arguments)
 
-    # QEMU may give a client what an earlier one had asked for
-    status = ask("query-status")
-    yield f"is {(status if 'status' in status else ask('query-status'))['status']}", ()
+    status = ask("query-status")["status"]
+    yield f"is {status}", ()
     for child in ask("qom-list", path="/machine/peripheral"):
         if child["type"].startswith("child<"):
             yield f"device {child['name']}", (child["name"],)
@@ -118,6 +117,8 @@ def inside(monitor: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield f"block node {block['node-name']}", (block["node-name"],)
     for drive in ask("query-block"):
         size = drive.get("inserted", {}).get("image", {}).get("virtual-size")
+        if status == "inmigrate":
+            size = "any size"  # it looks when the guest has come: 0 until then, mostly
         yield f"drive {drive['device'] or drive.get('qdev')} of {size}", (drive["device"],)
     for fdset in ask("query-fdsets"):
         if fdset["fds"]:

@@ -195,3 +195,30 @@ def test_constants_are_those_of_the_header():
         for name in ("IFF_TAP", "IFF_NO_PI", "IFF_ONE_QUEUE", "IFF_VNET_HDR", "IFF_MULTI_QUEUE"):
             value = text.split(f"#define {name}")[1].split()[0]
             assert int(value, 16) == expected[name], name
+
+
+def test_a_tap_closes_itself():
+    alone("""
+from ganeti_hv_kvm import Tap
+with Tap(queues=2) as tap:
+    assert tap.name in interfaces() and len(tap.fds) == 2 and not tap.closed
+assert tap.closed and state() == before
+tap.close()
+with Tap() as tap:
+    (fd,), _ = tap.detach()
+assert tap.name in interfaces()
+os.close(fd)
+assert state() == before
+try:
+    with Tap() as tap:
+        raise KeyError
+except KeyError:
+    assert state() == before
+for queues in (0, True, "2"):
+    try:
+        Tap(queues=queues)
+    except errors.TapError:
+        assert state() == before
+    else:
+        raise AssertionError(queues)
+""")

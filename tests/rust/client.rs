@@ -278,18 +278,20 @@ fn an_event_wait_that_times_out_leaves_the_connection_usable() {
     });
     let names = ["A".to_owned()];
     let none = connection
-        .wait_for_event(&names, Some("ours"), &within(SHORT))
+        .wait_for_event(Some(&names), Some("ours"), &within(SHORT))
         .unwrap();
     assert_eq!(none, None);
     assert!(execute(&connection, "device_del", AMPLE).is_ok());
     let event = connection
-        .wait_for_event(&names, Some("ours"), &within(AMPLE))
+        .wait_for_event(Some(&names), Some("ours"), &within(AMPLE))
         .unwrap();
     assert!(event.unwrap().text().contains("ours"));
-    let kept = connection.wait_for_event(&names, None, &within(0)).unwrap();
+    let kept = connection
+        .wait_for_event(Some(&names), None, &within(0))
+        .unwrap();
     assert!(kept.unwrap().text().contains("other"));
     assert_eq!(
-        connection.wait_for_event(&names, None, &within(0)),
+        connection.wait_for_event(Some(&names), None, &within(0)),
         Ok(None)
     );
     assert!(connection.is_connected());

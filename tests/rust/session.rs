@@ -42,7 +42,7 @@ fn event(name: &str, number: usize) -> String {
 fn next_event(session: &mut Session, names: &[&str], device: Option<&str>) -> Option<String> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let want = Want::Event {
-        names: &names,
+        names: Some(&names),
         device,
     };
     let message = session.advance(&want).unwrap()?;

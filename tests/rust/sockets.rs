@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use ganeti_hv_kvm::sockets::{Owners, SocketFile, Table, listener};
+use ganeti_hv_kvm::sockets::{Holders, SocketFile, Table, listener};
 use tempfile::TempDir;
 
 fn ours() -> i32 {
@@ -68,13 +68,13 @@ fn only_a_client_that_was_accepted_holds_it() {
     for spelling in [&path, &link] {
         let found = clients(spelling);
         assert_eq!(found.len(), 1);
-        let owners = Owners::of(&found);
+        let holders = Holders::of(&found);
         assert_eq!(
-            owners.first(found.iter().copied().next().unwrap()),
+            holders.first(found.iter().copied().next().unwrap()),
             Some(ours())
         );
     }
     drop((waiting, accepted));
     assert!(clients(&path).is_empty());
-    assert_eq!(Owners::of(&[0]).first(0), None);
+    assert_eq!(Holders::of(&[0]).first(0), None);
 }

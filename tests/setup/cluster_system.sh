@@ -1,6 +1,6 @@
 #!/bin/bash
 # Fetches what the cluster's nodes are made of beside this machine's own files:
-#   backports  .deb files of Ganeti 3.1 and QEMU 10 in .work/cluster/backports
+#   backports  .deb files of Ganeti 3.1 and QEMU 10 in .work/cluster/backports; for the row next too
 #   debian13   a root file system in .work/cluster/trixie
 #   unstable   a root file system in .work/cluster/sid
 . "$(dirname "$0")/common.sh"
@@ -37,28 +37,7 @@ root_file_system() {
   local suite=$1 target=$WORK/cluster/$1 log=$WORK/cluster/$1.log key
   key=$(digest "$suite" "${NODE[@]}")
   is_done "cluster_$suite" "$key" && [ -x "$target/usr/sbin/gnt-cluster" ] && return
-  need_root debootstrap
-  say "Debian $suite: debootstrap (its log: $log)"
-  rm -rf "$target.new"
-  mkdir -p "$WORK/cluster/debs-$suite"
-  debootstrap --variant=minbase --cache-dir="$WORK/cluster/debs-$suite" "$suite" "$target.new" \
-    "$(archive_uri)" /usr/share/debootstrap/scripts/sid >"$log" 2>&1 ||
-    { tail -n 20 "$log" >&2; die "debootstrap of $suite failed"; }
-  printf '#!/bin/sh\nexit 101\n' >"$target.new/usr/sbin/policy-rc.d"
-  chmod 755 "$target.new/usr/sbin/policy-rc.d"
-  cp -L /etc/resolv.conf "$target.new/etc/resolv.conf"
-  say "Debian $suite: ${NODE[*]}"
-  # A mount namespace of its own: its /proc and /dev are gone with it, whatever happens.
-  unshare --mount --pid --fork --kill-child -- bash -euc '
-    root=$1; shift
-    mount -t proc proc "$root/proc"
-    mount --rbind /dev "$root/dev"
-    # Clock and archive may be weeks apart: unstable is valid for one.
-    chroot "$root" apt-get -qq -o Acquire::Check-Valid-Until=false update
-    chroot "$root" apt-get -qq -y --no-install-recommends install "$@"
-    chroot "$root" apt-get -qq clean
-  ' - "$target.new" "${NODE[@]}" >>"$log" 2>&1 ||
-    { tail -n 30 "$log" >&2; die "packages of $suite cannot be installed"; }
+  debian_root "$suite" "$target.new" "$log" "${NODE[@]}"
   with_old_openssl "$target.new" >>"$log" 2>&1 || { tail -n 30 "$log" >&2; die "pyOpenSSL for $suite"; }
   put_in_place "$target.new" "$target"
   mark_done "cluster_$suite" "$key"

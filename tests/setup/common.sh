@@ -63,3 +63,36 @@ put_in_place() {
   mv -T "$1" "$2"
   rm -rf "$2.old"
 }
+
+# Makes $2, the root of Debian $1 with the packages that follow; $3 is its log. Not in place yet: the
+# caller may have more to do in it.
+debian_root() {
+  local suite=$1 root=$2 log=$3
+  shift 3
+  need_root debootstrap
+  if ! installed debootstrap; then
+    apt_update_once
+    apt-get -qq -y --no-install-recommends install debootstrap >/dev/null
+  fi
+  say "Debian $suite: debootstrap (its log: $log)"
+  rm -rf "$root"
+  mkdir -p "$WORK/debs-$suite"
+  debootstrap --variant=minbase --cache-dir="$WORK/debs-$suite" "$suite" "$root" \
+    "$(archive_uri)" /usr/share/debootstrap/scripts/sid >"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2; die "debootstrap of $suite failed"; }
+  printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+  chmod 755 "$root/usr/sbin/policy-rc.d"
+  cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+  say "Debian $suite: $*"
+  # A mount namespace of its own: its /proc and /dev are gone with it, whatever happens.
+  unshare --mount --pid --fork --kill-child -- bash -euc '
+    root=$1; shift
+    mount -t proc proc "$root/proc"
+    mount --rbind /dev "$root/dev"
+    # Clock and archive may be weeks apart: unstable is valid for one.
+    chroot "$root" apt-get -qq -o Acquire::Check-Valid-Until=false update
+    chroot "$root" apt-get -qq -y --no-install-recommends install "$@"
+    chroot "$root" apt-get -qq clean
+  ' - "$root" "$@" >>"$log" 2>&1 ||
+    { tail -n 30 "$log" >&2; die "packages of $suite cannot be installed"; }
+}

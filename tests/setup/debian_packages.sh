@@ -5,7 +5,9 @@
 PACKAGES=(
   ganeti ganeti-testsuite          # what the module plugs into, and its own tests
   qemu-system-x86 socat            # guests and their consoles
+  ovmf                             # UEFI firmware for some of them
   iproute2 tini                    # private networks; a PID 1 that reaps
+  tmux                             # screens in a real terminal
   python3 python3-venv python3-pip # Debian's interpreter runs Ganeti
   python3-psutil python3-bitarray
   strace                           # lets one system call fail (tests/inject)

@@ -15,10 +15,13 @@ import pytest
 from ganeti import constants, errors
 
 from ganeti_hv_kvm import _native
-from ganeti_hv_kvm.hv_kvm import reboot, settings
+from ganeti_hv_kvm.hv_kvm.ganeti import settings
+from ganeti_hv_kvm.hv_kvm.lifecycle import reboot
 from harness import guest, instance
 from harness.console import SerialConsole
 from harness.proxy import ANY, COMMAND, Proxy, cut
+
+pytestmark = pytest.mark.only_3_0
 
 NAME = "web1.example.com"
 BOOT_TIMEOUT = 90.0
@@ -48,7 +51,7 @@ def console(hypervisor, made, disks) -> Iterator[SerialConsole]:
 def forced(monkeypatch) -> list[object]:
     """What was ended by force; nothing is."""
     calls: list[object] = []
-    monkeypatch.setattr(reboot.shutdown, "power_off", lambda *args: calls.append(args))
+    monkeypatch.setattr(reboot.stop, "power_off", lambda *args: calls.append(args))
     return calls
 
 

@@ -9,9 +9,11 @@ import pytest
 from ganeti import constants, errors
 
 from ganeti_hv_kvm import errors as own_errors
-from ganeti_hv_kvm.hv_kvm import QmpConnection, memory
+from ganeti_hv_kvm.hv_kvm.lifecycle import balloon
 from harness import guest, instance
 from harness.console import SerialConsole
+
+pytestmark = pytest.mark.only_3_1
 
 NAME = "web1.example.com"
 BOOT_TIMEOUT = 90.0
@@ -50,13 +52,13 @@ def test_a_guest_without_a_driver_is_an_error_that_tells_what_it_has(hypervisor,
     made.hvparams[constants.HV_KERNEL_ARGS] += " rdinit=/no/such/init panic=0"
     hypervisor.StartInstance(made, [], False)
     with pytest.raises(errors.HypervisorError, match=r"176 MiB .* has 256 MiB: .* no balloon"):
-        memory.balloon(hypervisor._Files(NAME), 176, QmpConnection, patience=1.0)
+        balloon.balloon(hypervisor._Guest(None, NAME), 176, patience=1.0)
 
 
 def test_a_paused_guest_is_an_error_at_once(hypervisor, made):
     hypervisor.StartInstance(made, [], True)
     with pytest.raises(errors.HypervisorError, match=r"256 MiB: it .*prelaunch"):
-        memory.balloon(hypervisor._Files(NAME), 176, QmpConnection, patience=1000.0)
+        balloon.balloon(hypervisor._Guest(None, NAME), 176, patience=1000.0)
 
 
 def test_a_monitor_that_hangs_is_an_error(hypervisor, made):

@@ -15,6 +15,8 @@ import pytest
 from harness import node
 from oracle import judge
 
+pytestmark = pytest.mark.faults
+
 _AT_ONCE = 3
 _FILES = ("wire", "start", "life", "running", "hotplug", "migration")
 Verdict = Callable[[Callable[..., Any], str, str], str]

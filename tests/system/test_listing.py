@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from ganeti_hv_kvm._native import QmpConnection
-from ganeti_hv_kvm.hv_kvm import settings
+from ganeti_hv_kvm.hv_kvm.ganeti import settings
 from harness import idle_guests
 from harness.idle_guests import IdleGuest
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.only_3_1]
 SHORT = 1.0
 LONG = 30.0
 
@@ -129,12 +129,12 @@ def test_guests_come_and_go_while_others_are_listed(hypervisor, start):
 def test_a_deadline_that_is_none_is_not_taken(monkeypatch, caplog, text):
     monkeypatch.setenv(settings.LISTING.variable, text)
     with caplog.at_level(logging.WARNING):
-        assert settings.LISTING.seconds() == settings.LISTING.default
+        assert settings.LISTING.value() == settings.LISTING.default
     assert settings.LISTING.variable in caplog.text
 
 
 def test_the_deadline_can_be_set(monkeypatch):
     monkeypatch.setenv(settings.LISTING.variable, "0.25")
-    assert settings.LISTING.seconds() == 0.25
+    assert settings.LISTING.value() == 0.25
     monkeypatch.delenv(settings.LISTING.variable)
-    assert settings.LISTING.seconds() == 2.0
+    assert settings.LISTING.value() == 2.0

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from ganeti import constants, errors
 
-from ganeti_hv_kvm.hv_kvm import compat
+from ganeti_hv_kvm.hv_kvm.ganeti import generation
 from harness import certificates, instance, paths
+
+pytestmark = pytest.mark.only_3_0
 
 NAME = "web1.example.com"
 
@@ -168,7 +170,7 @@ def test_a_bridge_that_is_gone(hypervisor, refused):
 
 def test_a_network_script_that_is_gone(refused, tmp_path):
     (tmp_path / "no program").touch()
-    with mounted("--bind", tmp_path / "no program", os.path.realpath(compat.NIC_SETUP_SCRIPT)):
+    with mounted("--bind", tmp_path / "no program", os.path.realpath(generation.NIC_SETUP_SCRIPT)):
         refused("the network script .* is not there, or no program")
 
 

@@ -10,11 +10,12 @@ import textwrap
 import pytest
 from ganeti import errors
 
-from ganeti_hv_kvm.hv_kvm import QmpConnection, affinity
+from ganeti_hv_kvm.hv_kvm import QmpConnection
+from ganeti_hv_kvm.hv_kvm.lifecycle import cpu_pinning
 from harness import instance
 
 NAME = "web1.example.com"
-ALL = set(affinity.online_cpus())
+ALL = set(cpu_pinning.online_cpus())
 
 
 def start(hypervisor, cpu_mask: str, vcpus: int = 2) -> int:

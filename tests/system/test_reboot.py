@@ -11,7 +11,8 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm.errors import ProcessUnknownError
 from ganeti_hv_kvm.hv_kvm import hypervisor as facade
-from ganeti_hv_kvm.hv_kvm import reboot, settings
+from ganeti_hv_kvm.hv_kvm.ganeti import settings
+from ganeti_hv_kvm.hv_kvm.lifecycle import reboot
 from harness import guest, instance
 from harness.console import SerialConsole
 
@@ -44,7 +45,7 @@ def pid_of(hypervisor) -> int:
 
 def test_the_guest_shuts_down_and_comes_back_as_it_was(hypervisor, made, disks, monkeypatch):
     forced = []
-    monkeypatch.setattr(reboot.shutdown, "power_off", lambda *args: forced.append(args))
+    monkeypatch.setattr(reboot.stop, "power_off", lambda *args: forced.append(args))
     hypervisor.StartInstance(made, disks, False)
     before = guest.STATUS_LINE.search(wait_until_up(hypervisor))
     old_pid = pid_of(hypervisor)
@@ -150,27 +151,49 @@ def test_a_failed_start_says_that_the_guest_is_down(
 )
 def test_the_limit_from_the_environment(monkeypatch, text, seconds):
     monkeypatch.setenv(settings.REBOOT.variable, text)
-    assert settings.REBOOT.seconds() == seconds
+    assert settings.REBOOT.value() == seconds
 
 
-def test_a_doubt_after_the_shutdown_says_that_the_guest_is_down(
+def hide_the_end(hypervisor, monkeypatch):
+    """From now on the pid file can be read for as long as QEMU lives, but not afterwards."""
+    real = type(hypervisor)._InstancePidAlive
+
+    def alive(name):
+        found = real(name)
+        if not found[2]:
+            raise ProcessUnknownError("its pid file cannot be read")
+        return found
+
+    monkeypatch.setenv("GANETI_HV_KVM_REBOOT_TIMEOUT", "0")
+    monkeypatch.setattr(type(hypervisor), "_InstancePidAlive", staticmethod(alive))
+
+
+def test_the_kernel_knows_that_qemu_has_ended_where_no_file_tells(
+    hypervisor, made, disks, monkeypatch
+):
+    """Fault: it stayed down for a pid file that could not be read."""
+    hypervisor.StartInstance(made, disks, True)
+    before = hypervisor.GetInstanceInfo(NAME)[1]
+    hide_the_end(hypervisor, monkeypatch)
+    hypervisor.RebootInstance(made)
+    assert hypervisor.GetInstanceInfo(NAME)[1] != before
+
+
+def test_without_a_pidfd_a_doubt_after_the_shutdown_names_what_is_left(
     hypervisor, made, disks, monkeypatch
 ):
     """Fault: "nothing was ended on this doubt", of a guest that had been."""
     hypervisor.StartInstance(made, disks, True)
-    monkeypatch.setenv("GANETI_HV_KVM_REBOOT_TIMEOUT", "0")
-    with monkeypatch.context() as patched:
-        real = type(hypervisor)._InstancePidAlive
+    hide_the_end(hypervisor, monkeypatch)
 
-        def alive(name):
-            found = real(name)
-            if not found[2]:
-                raise ProcessUnknownError("its pid file cannot be read")
-            return found
+    def none(pid, flags=0):
+        raise OSError(24, "Too many open files")
 
-        patched.setattr(type(hypervisor), "_InstancePidAlive", staticmethod(alive))
-        with pytest.raises(errors.HypervisorError, match="did not start again; it is down now, or"):
-            hypervisor.RebootInstance(made)
+    monkeypatch.setattr(reboot.os, "pidfd_open", none)
+    with pytest.raises(errors.HypervisorError, match="it is down now, or") as caught:
+        hypervisor.RebootInstance(made)
+    assert hypervisor._Files(NAME).runtime in str(caught.value)
+    monkeypatch.undo()
     hypervisor.CleanupInstance(NAME)
 
 

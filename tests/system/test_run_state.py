@@ -9,11 +9,15 @@ import logging
 import subprocess
 import time
 
+import pytest
 from ganeti.hypervisor import hv_base
 
-from ganeti_hv_kvm.hv_kvm import QmpConnection, run_state
+from ganeti_hv_kvm.hv_kvm import QmpConnection
+from ganeti_hv_kvm.qmp_values import run_state
 from harness import guest, instance
 from harness.console import SerialConsole
+
+pytestmark = pytest.mark.only_3_1
 
 NAME = "web1.example.com"
 BOOT_TIMEOUT = 90.0

@@ -14,7 +14,9 @@ import pytest
 from ganeti import constants, errors, pathutils
 
 from ganeti_hv_kvm import hv_kvm
-from ganeti_hv_kvm.hv_kvm import launch, netdev, settings
+from ganeti_hv_kvm.hv_kvm import netdev
+from ganeti_hv_kvm.hv_kvm.ganeti import settings
+from ganeti_hv_kvm.hv_kvm.lifecycle import start as launch
 from harness import instance, paths
 
 
@@ -155,7 +157,7 @@ def test_a_qemu_that_cannot_be_ended_keeps_its_files(hypervisor, monkeypatch):
     monkeypatch.setattr(Sabotaged, "sabotage", _refused, raising=False)
     with monkeypatch.context() as patch:
         patch.setattr(hv_kvm, "QmpConnection", Sabotaged)
-        patch.setattr(launch.instance_process, "kill", fail)
+        patch.setattr(launch.process, "kill", fail)
         with pytest.raises(errors.HypervisorError, match=r"not undone: QEMU \(it hangs") as caught:
             start(hypervisor)
     assert "files of the instance (in use)" in str(caught.value)

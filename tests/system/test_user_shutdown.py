@@ -13,6 +13,8 @@ from ganeti.hypervisor import hv_base
 from harness import guest, instance, kvmd
 from harness.console import SerialConsole
 
+pytestmark = pytest.mark.only_3_0
+
 NAME = "web1.example.com"
 BOOT_TIMEOUT = 90.0
 SHUT_DOWN = (NAME, -1, 0, 0, hv_base.HvInstanceState.SHUTDOWN, 0)

@@ -11,6 +11,8 @@ import pytest
 
 from harness import paths
 
+pytestmark = pytest.mark.only_3_0
+
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:

@@ -37,7 +37,7 @@ ABSENT = {
         "no answer counts as a bad one that is asked for again"
     ),
     r"hv_kvm\.KVMHypervisor\._\w+_RE|hv_kvm\.validation\._VERSION_RE": (
-        "`qemu_binary` reads what QEMU says of itself, once"
+        "`qemu.facts` reads what QEMU says of itself, once"
     ),
     r"hv_kvm\.KVMHypervisor\._(CPU_INFO|INFO_VERSION)_CMD": "QMP tells it",
     r"hv_kvm\.KVMHypervisor\._VIRTIO\w*": "a word of the command line",

@@ -7,17 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ganeti_hv_kvm.cli.frame.failure import CommandError
+
 _PROGRAM = "ganeti-noded"
 _SEARCH_PATH = "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin"
-_TIMEOUT = 60
+#: Seconds for a Python to import Ganeti, on a node that is busy.
+TIMEOUT = 60.0
 
 
-class AskError(Exception):
+class AskError(CommandError):
     """Ganeti, or the Python that runs it, could not be found or gave no answer."""
 
 
@@ -83,29 +87,47 @@ def _interpreter_of(program: Path) -> str:
     return interpreter
 
 
-def ask(runtime: Runtime, *, as_if_enabled: bool = False) -> Answer:
+def ask(runtime: Runtime, *, as_if_enabled: bool = False, seconds: float = TIMEOUT) -> Answer:
     """Let the interpreter import Ganeti in a process of its own, and see what it got.
 
     `as_if_enabled` tells what it would get with the package enabled. Raises `AskError`.
     """
-    code = resources.files(__package__).joinpath("probe.py").read_text()
-    argv = [runtime.python, "-c", code, str(runtime.ganeti_directory or "")]
     # A daemon has none of the settings of the shell in which this command runs.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    words = ("1" if as_if_enabled else "0",)
+    facts = run(runtime, "probe.py", words, environment, seconds)
+    module = _module(facts)
+    return Answer(module, _why(module, facts, as_if_enabled), facts)
+
+
+def run(
+    runtime: Runtime,
+    program: str,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    seconds: float,
+) -> dict[str, Any]:
+    """Let the interpreter run one of this folder's files, and give the JSON of its last line.
+
+    The file is given as text: that interpreter may not see this package. Its first argument is the
+    directory of Ganeti's code, "" for none. Raises `AskError`.
+    """
+    code = resources.files(__package__).joinpath(program).read_text()
+    argv = [runtime.python, "-c", code, str(runtime.ganeti_directory or ""), *words]
     try:
         done = subprocess.run(
-            [*argv, "1" if as_if_enabled else "0"],
+            argv,
             capture_output=True,
             text=True,
             cwd="/",
             env=environment,
-            timeout=_TIMEOUT,
+            timeout=seconds,
             check=False,
         )
     except OSError as err:
         raise AskError(f"cannot run {runtime.python}: {err.strerror}") from err
     except subprocess.TimeoutExpired as err:
-        raise AskError(f"{runtime.python} gave no answer within {_TIMEOUT} s") from err
+        raise AskError(f"{runtime.python} gave no answer within {seconds:g} s") from err
     if done.returncode < 0:
         raise AskError(f"{runtime.python} died of signal {-done.returncode} while importing Ganeti")
     try:
@@ -113,8 +135,7 @@ def ask(runtime: Runtime, *, as_if_enabled: bool = False) -> Answer:
     except (IndexError, ValueError) as err:
         last_words = done.stderr.strip().splitlines()[-1:] or ["nothing"]
         raise AskError(f"{runtime.python} gave no answer, it said: {last_words[0]}") from err
-    module = _module(facts)
-    return Answer(module, _why(module, facts, as_if_enabled), facts)
+    return facts
 
 
 def _module(facts: dict[str, Any]) -> str:

@@ -57,7 +57,10 @@ def look_at_ganeti(answer: dict[str, object]) -> None:
 
         answer["ganeti_version"] = constants.RELEASE_VERSION
         answer["ganeti"] = constants.__file__
-        answer["class_module"] = hypervisor.GetHypervisorClass("kvm").__module__
+        chosen = hypervisor.GetHypervisorClass("kvm")
+        answer["class_module"] = chosen.__module__
+        report = getattr(chosen, "_ReportUnknownParameters", None)
+        answer["unknown_parameters"] = report and report()
         answer["module_file"] = sys.modules["ganeti.hypervisor.hv_kvm"].__file__
     except Exception as err:
         answer["ganeti_error"] = describe(err)
@@ -65,6 +68,20 @@ def look_at_ganeti(answer: dict[str, object]) -> None:
     finder = activation.installed() if activation else None
     if finder is not None and finder.failure:
         answer["failure"] = finder.failure
+
+
+def look_at_settings(answer: dict[str, object]) -> None:
+    """Find the cluster's settings file and what is wrong in it."""
+    if "native" not in answer or "ganeti_error" in answer:
+        return  # nothing would read it
+    try:
+        from ganeti_hv_kvm.hv_kvm.ganeti import parameters, settings, settings_file
+
+        answer["settings_file"] = settings_file.PATH if settings_file.content().exists else None
+        answer["settings_problems"] = settings.problems()
+        answer["unknown_parameters"] = list(parameters.UNKNOWN)
+    except Exception as err:
+        answer["settings_error"] = describe(err)
 
 
 def main(ganeti_directory: str, as_if_enabled: bool) -> None:
@@ -83,6 +100,7 @@ def main(ganeti_directory: str, as_if_enabled: bool) -> None:
     else:
         look_at_ganeti(answer)
         look_at_package(answer, as_if_enabled)
+    look_at_settings(answer)
     print(json.dumps(answer))
 
 

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ganeti_hv_kvm import installation
+from ganeti_hv_kvm.cli.frame.failure import CommandError
 
 DISTRIBUTION = "ganeti-hv-kvm"
 FILE_NAME = "ganeti-hv-kvm.pth"
@@ -42,7 +43,7 @@ except Exception:\\n pass"])
 """
 
 
-class HookError(Exception):
+class HookError(CommandError):
     """The hook file could not be written or removed; what was there before still is."""
 
 

@@ -12,12 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .head_request import HeadRequest
+    from .host.head_request import HeadRequest
 
 # Names that are found when they are asked for. KVMHypervisor: whoever imports this package before
 # ``ganeti.hypervisor`` makes the latter ask for it while this module is still being built.
 # HeadRequest: it needs all of Python's web client.
-_ASKED_FOR = {"KVMHypervisor": ".hypervisor", "HeadRequest": ".head_request"}
+_ASKED_FOR = {"KVMHypervisor": ".hypervisor", "HeadRequest": ".host.head_request"}
 
 
 # must stay above the imports, for the same reason
@@ -38,7 +38,7 @@ from ganeti.hypervisor import hv_base
 from . import bus_manager, firmware, kvm_runtime, kvm_utils, monitor, netdev, validation
 from .bus_manager import BusAllocatorManager
 from .command_line import START_PAUSED as _KVM_START_PAUSED_FLAG
-from .devices import (
+from .devices.places import (
     _DEVICE_BUS,
     _DEVICE_DRIVER,
     _DEVICE_RUNTIME_INDEX,
@@ -52,6 +52,16 @@ from .devices import (
     _GetDriveURI,
     _GetExistingDeviceInfo,
 )
+from .devices.q35 import (
+    _Q35_FN_BALLOON,
+    _Q35_FN_QGA_VSERIAL,
+    _Q35_FN_SCSI_CTRL,
+    _Q35_FN_SOUND,
+    _Q35_FN_SPICE_VSERIAL,
+    _Q35_FN_USB_XHCI,
+    _Q35StaticAddr,
+)
+from .host.remote_image import is_reachable as _CheckUrl
 from .hypervisor import _KVM_NETWORK_SCRIPT, KVMHypervisor
 from .kvm_runtime import (
     _KVM_DISKS_RUNTIME_INDEX,
@@ -60,6 +70,7 @@ from .kvm_runtime import (
     _AnalyzeSerializedRuntime,
     _UpgradeSerializedRuntime,
 )
+from .lifecycle.guest_access import _with_qmp
 from .migration.capabilities import DELIMITER as _MIGRATION_CAPS_DELIM
 from .migration.status import POSTCOPY_AFTER_PASSES as _POSTCOPY_SYNC_COUNT_THRESHOLD
 from .monitor import (
@@ -85,7 +96,6 @@ from .netdev import (
     _ProbeTapMqVirtioNet,
     _ProbeTapVnetHdr,
 )
-from .remote_image import is_reachable as _CheckUrl
 from .validation import (
     check_boot_parameters,
     check_console_parameters,
@@ -94,8 +104,11 @@ from .validation import (
     check_spice_parameters,
     check_vnc_parameters,
     is_q35,
+    uses_direct_kernel,
+    uses_ovmf,
     validate_disk_parameters,
     validate_machine_version,
+    validate_migration_parameters,
     validate_q35_capability,
     validate_security_model,
     validate_spice_parameters,

@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 from ganeti import constants, errors
 
-from . import q35
-from .devices import (
+from .devices import q35
+from .devices.places import (
     DEVICE_TYPE,
     LSI_CDROM_TARGETS,
     LSI_TARGETS,
     PCI_BUS,
     SCSI_BUS,
     HvInfo,
+    check_kind,
     device_id,
     device_info,
 )
@@ -198,7 +199,9 @@ class BusAllocatorManager:
 
         Raises:
             RuntimeError: the bus for it is full, or not there.
+            errors.HotplugError: this kind of device is not known.
         """
+        check_kind(dev_type)
         if dev_type == _DISK and hv_dev_type in constants.HT_SCSI_DEVICE_TYPES:
             kind = SCSIAllocator.BUS_TYPE
         elif _PORTS_FOR[dev_type] in self.allocators:
@@ -302,8 +305,10 @@ def place_all(
     *,
     root_ports: bool = False,
     taken: Iterable[Mapping[str, Any]] = (),
-) -> None:
+) -> BusAllocatorManager:
     """Give each disk and NIC of a guest about to start its ``hvinfo``, disks first.
+
+    Returns the buses, on which these are taken now.
 
     Args:
         hvp, root_ports: as for `manager_for`.
@@ -317,3 +322,18 @@ def place_all(
         model = DEVICE_TYPE[dev_type](hvp)
         for device in found:
             device.hvinfo = place(manager, dev_type, device_id(dev_type, device), model)
+    return manager
+
+
+def place_on_pci(manager: BusAllocatorManager, devid: str) -> HvInfo:
+    """Give a device that is neither disk nor NIC the first free slot of a pc's PCI bus.
+
+    Raises:
+        errors.HypervisorError: all are taken.
+    """
+    try:
+        allocation = manager.allocators[PCIAllocator.BUS_TYPE].get_next_allocation()
+    except RuntimeError as err:
+        raise errors.HypervisorError(f"no place for {devid}: {err}") from err
+    manager.commit(allocation)
+    return allocation.to_kvm_info()

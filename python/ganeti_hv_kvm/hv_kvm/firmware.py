@@ -86,7 +86,9 @@ def UnpackSuperblock(data: bytes) -> Layout:
         )
     magic, version, number = _HEAD.unpack_from(data)
     if magic != MAGIC:
-        raise errors.HypervisorError(f"this is no firmware disk: it begins with {magic!r}")
+        raise errors.HypervisorError(
+            f"this is no firmware disk: it begins with {magic!r}, not with the magic {MAGIC!r}"
+        )
     if version != VERSION:
         raise errors.HypervisorError(
             f"the firmware disk has layout version {version}; known is {VERSION}"

@@ -8,37 +8,46 @@ from __future__ import annotations
 
 import logging
 import os
-from types import ModuleType
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ganeti import constants, errors, pathutils, utils
 from ganeti.hypervisor import hv_base
 
-from . import (
-    affinity,
-    assessment,
-    console,
-    inventory,
-    launch,
-    memory,
-    monitor,
-    nic_scripts,
-    plan,
-    qemu_binary,
-    reboot,
-    remote_image,
+from . import validation
+from .ganeti import (
+    boot_type,
+    error_family,
+    parameter_advice,
     settings,
-    shutdown,
-    validation,
+    settings_file,
+    unknown_parameters,
 )
-from .ganeti import error_family, unknown_parameters
+from .ganeti.parameters import PARAMETERS, UNKNOWN
 from .ganeti.unknown_parameters import left_to_own_module
+from .historic_names import HistoricNames
+from .host import nic_scripts, remote_image
 from .hotplug.facade import HotplugMethods
 from .kvm_runtime import KVMRuntime
+from .lifecycle import (
+    balloon,
+    console,
+    cpu_pinning,
+    guest_access,
+    listing,
+    listing_by_name,
+    new_runtime,
+    options_fit,
+    reboot,
+    start,
+    stop,
+)
 from .migration import afterwards, departure
 from .migration.facade import MigrationMethods
-from .parameters import PARAMETERS, UNKNOWN
-from .private_names import PrivateNames
+from .qemu import binary
+
+if TYPE_CHECKING:
+    from ganeti import objects
 
 #: A site's own script for NICs; Ganeti copies it to all nodes.
 _KVM_NETWORK_SCRIPT = pathutils.CONF_DIR + "/kvm-vif-bridge"
@@ -46,29 +55,19 @@ _KVM_NETWORK_SCRIPT = pathutils.CONF_DIR + "/kvm-vif-bridge"
 _START_AND_STOP = "StartInstance StopInstance CleanupInstance RebootInstance BalloonInstanceMemory"
 _LOOKING = "__init__ ListInstances GetInstanceInfo GetAllInstancesInfo GetNodeInfo Verify"
 _DEVICES = "VerifyHotplugSupport HotplugSupported HotAddDevice HotDelDevice HotModDevice ResizeDisk"
+_GROWING = "HotModvCPUs HotAddMemory VerifyvCPUHotplugSupport VerifyMemoryHotplugSupport"
 _MOVING = "MigrationInfo AcceptInstance MigrateInstance GetMigrationStatus"
 _SETTLING = "FinalizeMigrationSource FinalizeMigrationDst"
 #: What Ganeti asks a node for.
-_REQUESTS = f"{_START_AND_STOP} {_LOOKING} {_DEVICES} {_MOVING} {_SETTLING}".split()
-
-
-def _namespace() -> ModuleType:
-    from ganeti_hv_kvm import hv_kvm
-
-    return hv_kvm
-
-
-def _qmp_connection(path: str) -> Any:
-    """Make a connection for commands that every QEMU knows."""
-    return monitor.without_discovery(_namespace().QmpConnection)(path)
+_REQUESTS = f"{_START_AND_STOP} {_LOOKING} {_DEVICES} {_GROWING} {_MOVING} {_SETTLING}".split()
 
 
 @error_family.converts(_REQUESTS)
 class KVMHypervisor(
     HotplugMethods,
     MigrationMethods,
-    PrivateNames,
-    hv_base.BaseHypervisor,  # type: ignore[misc]
+    HistoricNames,
+    hv_base.BaseHypervisor,
 ):
     """What Ganeti knows as the hypervisor "kvm".
 
@@ -78,8 +77,8 @@ class KVMHypervisor(
 
     CAN_MIGRATE = True
     PARAMETERS = PARAMETERS
-    ANCILLARY_FILES: ClassVar = [_KVM_NETWORK_SCRIPT]
-    ANCILLARY_FILES_OPT: ClassVar = [_KVM_NETWORK_SCRIPT]
+    ANCILLARY_FILES: ClassVar = [_KVM_NETWORK_SCRIPT, settings_file.PATH]
+    ANCILLARY_FILES_OPT: ClassVar = [_KVM_NETWORK_SCRIPT, settings_file.PATH]
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,42 +88,23 @@ class KVMHypervisor(
 
     @classmethod
     def _CheckDown(cls, instance_name: str) -> None:
-        launch.check_down(instance_name, cls._InstancePidAlive(instance_name))
+        start.check_down(instance_name, cls._InstancePidAlive(instance_name))
 
     @classmethod
     def _CallMonitorCommand(
         cls, instance_name: str, command: str, timeout: float | None = None
     ) -> Any:
         """Give a command to the human monitor; its text is ``stdout`` of what comes back."""
-        with _qmp_connection(cls._InstanceQmpMonitor(instance_name)) as qmp:
+        with guest_access.qmp_connection(cls._InstanceQmpMonitor(instance_name)) as qmp:
             text = qmp.HumanMonitorCommand(command, timeout=timeout)
         return utils.RunResult(0, None, text, "", command.split(" ", maxsplit=1)[0], None, None)
 
-    def _OwnClass(self, instance: Any, serialized_runtime: Any = None) -> Any:
-        """Give Ganeti's own class where only that knows how to build this guest, else None."""
-        if not UNKNOWN:
-            return None
-        try:
-            stored = self._LoadKVMRuntime(instance, serialized_runtime)[2]
-        except errors.HypervisorError:
-            stored = None  # it was not started yet
-        whose = f"instance {instance.name}"
-        return unknown_parameters.own_class(whose, UNKNOWN, instance.hvparams, stored)
-
     # Start and stop
 
-    def _Hooks(self) -> launch.Hooks:
-        namespace = _namespace()
-        return launch.Hooks(
-            open_tap=namespace.OpenTap,
-            qmp_connection=_qmp_connection,
-            pid_alive=self._InstancePidAlive,
-            configure_nic=self._ConfigureNIC,
-            execute_cpu_affinity=self._ExecuteCpuAffinity,
-        )
-
     @left_to_own_module
-    def StartInstance(self, instance: Any, block_devices: Any, startup_paused: bool) -> None:
+    def StartInstance(
+        self, instance: objects.Instance, block_devices: Any, startup_paused: bool
+    ) -> None:
         """Start an instance.
 
         Args:
@@ -137,19 +117,15 @@ class KVMHypervisor(
         """
         settings.check()
         self._CheckDown(instance.name)
+        guest = self._Guest(instance)
         departure.check_start(instance)
         self.ValidateParameters(instance.hvparams)
         remote_image.check(instance.hvparams)
-        files = self._Files(instance.name)
-        facts = qemu_binary.probe(instance.hvparams[constants.HV_KVM_PATH])
-        runtime = plan.make_runtime(instance, block_devices, startup_paused, files, facts)
-        launch.Launch(instance, runtime, facts, files, self._Hooks()).run(
-            save_runtime=lambda: self._SaveKVMRuntime(instance, runtime)
-        )
+        start.start_new(guest, block_devices, startup_paused)
 
     def StopInstance(
         self,
-        instance: Any,
+        instance: objects.Instance | None,
         force: bool = False,
         retry: bool = False,
         name: str | None = None,
@@ -168,6 +144,8 @@ class KVMHypervisor(
             errors.HypervisorError: the guest could not be asked, or QEMU could not be ended.
         """
         if name is None:
+            if instance is None:
+                raise errors.ProgrammerError("an instance is stopped by what it is, or by its name")
             name = instance.name
         elif not force:
             raise errors.HypervisorError(
@@ -175,12 +153,12 @@ class KVMHypervisor(
             )
         if not force:
             settings.check()  # pulling the plug needs none of them
-        files, pid_alive = self._Files(name), self._InstancePidAlive(name)
+        guest = self._Guest(instance, name)
         if force:
             if name in self._never_asked:
                 logging.warning("Instance %s is ended without ever having been asked", name)
-            shutdown.power_off(files, pid_alive)
-        elif shutdown.power_down(instance, files, pid_alive, _qmp_connection, timeout):
+            stop.power_off(guest)
+        elif stop.power_down(guest, timeout):
             self._never_asked.discard(name)
         elif not retry:
             self._never_asked.add(name)
@@ -191,117 +169,119 @@ class KVMHypervisor(
         Raises:
             errors.HypervisorError: it still runs, or files are left; they are named.
         """
-        shutdown.clean_up(self._Files(instance_name), self._InstancePidAlive(instance_name))
+        stop.clean_up(self._Guest(None, instance_name))
 
     @left_to_own_module
-    def RebootInstance(self, instance: Any) -> None:
+    def RebootInstance(self, instance: objects.Instance) -> None:
         """Let a guest shut down, end it if it does not, and start it again as it was.
 
         Raises:
             errors.HypervisorError: whether it still runs, or is down now, and why.
         """
         settings.check()
-        afterwards.refuse_if_left(self._Migrating(instance))
-        files = self._Files(instance.name)
-        load, save = self._LoadCurrentRuntime, self._SaveKVMRuntime
-        reboot.reboot(instance, files, self._Hooks(), load, save)
+        guest = self._Guest(instance)
+        afterwards.refuse_if_left(guest)
+        reboot.reboot(guest)
 
-    def BalloonInstanceMemory(self, instance: Any, mem: int) -> None:
+    def BalloonInstanceMemory(self, instance: objects.Instance, mem: int) -> None:
         """Make a running guest use ``mem`` MiB; this returns when it does.
 
         Raises:
             errors.HypervisorError: what it uses instead.
         """
         settings.check()
-        memory.balloon(self._Files(instance.name), mem, _qmp_connection)
+        balloon.balloon(self._Guest(instance), mem)
 
     @staticmethod
     def _ConfigureNIC(
-        instance: Any, seq: int, nic: Any, tap: str, extra_env: dict[str, str] | None = None
+        instance: objects.Instance,
+        seq: int,
+        nic: objects.NIC,
+        tap: str,
+        extra_env: dict[str, str] | None = None,
     ) -> None:
         """Run the node's network script for a NIC and its TAP device."""
         nic_scripts.set_up(instance, seq, nic, tap, extra_env)
 
-    def _ExecuteCpuAffinity(self, instance: Any, cpu_mask: str) -> None:
+    def _ExecuteCpuAffinity(self, instance: objects.Instance | str, cpu_mask: str) -> None:
         """Pin the running guest. 3.0 gives the instance's name here, 3.1 the instance."""
-        name = getattr(instance, "name", instance)
-        with _qmp_connection(self._InstanceQmpMonitor(name)) as qmp:
-            cpus = qmp.execute_qmp("query-cpus-fast")
-        masks = affinity.parse(cpu_mask, len(cpus))
+        if isinstance(instance, str):
+            instance = objects.Instance(name=instance)
+        guest = self._Guest(instance)
+        threads = cpu_pinning.vcpu_threads(guest)
+        masks = cpu_pinning.parse(cpu_mask, len(threads))
         if masks:
-            threads = {cpu["cpu-index"]: cpu["thread-id"] for cpu in cpus}
-            affinity.apply(masks, self._InstancePidAlive(name)[1], threads)
+            cpu_pinning.apply(masks, guest.seams.pid_alive(guest.name)[1], threads)
 
-    # Runtime files
+    def _GenerateKVMRuntime(
+        self, instance: objects.Instance, block_devices: Any, startup_paused: bool, kvmhelp: str
+    ) -> KVMRuntime:
+        """Lay out a guest; ``kvmhelp``, QEMU's own text, is asked for anew."""
+        self.ValidateParameters(instance.hvparams)
+        guest = self._Guest(instance)
+        options = options_fit.for_start(instance)
+        return new_runtime.make_runtime(
+            instance,
+            block_devices,
+            startup_paused,
+            guest.files,
+            guest.facts(),
+            options=options,
+        )
 
-    def _WriteKVMRuntime(self, instance_name: str, data: str | bytes) -> None:
-        path = self._InstanceKVMRuntime(instance_name)
-        try:
-            utils.WriteFile(path, data=data)
-        except OSError as err:
-            raise errors.HypervisorError(f"{path} cannot be written: {err}") from err
-
-    def _ReadKVMRuntime(self, instance_name: str) -> str:
-        path = self._InstanceKVMRuntime(instance_name)
-        try:
-            return str(utils.ReadFile(path))
-        except FileNotFoundError as err:
-            raise errors.HypervisorError(
-                f"{path} cannot be read: {err}. If instance {instance_name} runs here, what it was"
-                " started with is not known any more (Ganeti's own module leaves it so after a"
-                " migration whose end it does not hear). It runs on, and can be shut down;"
-                f" 'gnt-instance reboot --type=full {instance_name}' puts that right"
-            ) from err
-        except (OSError, ValueError) as err:
-            raise errors.HypervisorError(f"{path} cannot be read: {err}") from err
-
-    def _SaveKVMRuntime(self, instance: Any, kvm_runtime: Any) -> None:
+    def _ExecuteKVMRuntime(
+        self,
+        instance: objects.Instance,
+        kvm_runtime: Any,
+        kvmhelp: str,
+        incoming: tuple[str, int] | None = None,
+    ) -> None:
+        """Start a guest that was laid out; ``kvmhelp`` is asked for anew."""
+        self._CheckDown(instance.name)
+        guest = self._Guest(instance)
         runtime = kvm_runtime if isinstance(kvm_runtime, KVMRuntime) else KVMRuntime(kvm_runtime)
-        self._WriteKVMRuntime(instance.name, runtime.serialize())
+        start.Start(guest, runtime, guest.facts(), incoming).run()
 
-    def _LoadKVMRuntime(self, instance: Any, serialized_runtime: Any = None) -> KVMRuntime:
-        if serialized_runtime:
-            return KVMRuntime.from_serialized(serialized_runtime)
-        serialized = self._ReadKVMRuntime(instance.name)
-        try:
-            return KVMRuntime.from_serialized(serialized)
-        except errors.HypervisorError as err:
-            path = self._InstanceKVMRuntime(instance.name)
-            raise errors.HypervisorError(f"{path}: {err}") from err
-
-    def _LoadCurrentRuntime(self, instance: Any) -> KVMRuntime:
-        """Load it after a look at which devices the guest still has, if its QEMU tells."""
-        try:
-            self._ReconcileDevices(instance)
-        except errors.HypervisorError as err:
-            logging.warning("The devices of %s are taken as last known: %s", instance.name, err)
-        return self._LoadKVMRuntime(instance)
+    def _StopInstance(
+        self,
+        instance: objects.Instance | None,
+        force: bool = False,
+        name: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self.StopInstance(instance, force=force, name=name, timeout=timeout)
 
     # What runs here
 
-    def ListInstances(self, hvparams: Any = None) -> list[str]:
+    def ListInstances(self, hvparams: dict[str, Any] | None = None) -> list[str]:
         """Name the instances whose QEMU runs on this node, or of which that cannot be told.
 
         Raises:
             errors.HypervisorError: the folders of their files cannot be read.
         """
-        names = inventory.names_with_process(self._PIDS_DIR, self._CTRL_DIR)
-        running = inventory.running(names, self._InstancePidAlive)
+        names = listing.names_with_process(self._PIDS_DIR, self._CTRL_DIR)
+        running = listing.running(names, self._InstancePidAlive)
         self._LookAfterMigrations(running)
         return running
 
     def GetInstanceInfo(
-        self, instance_name: str, hvparams: Any = None
-    ) -> inventory.InstanceInfo | None:
+        self, instance_name: str, hvparams: dict[str, Any] | None = None
+    ) -> listing.InstanceInfo | None:
         """Tell (name, process id, MiB, vCPUs, state, 0) of an instance; None if it is down.
 
         Raises:
             errors.HypervisorError: it cannot be told whether it runs.
         """
+        deadline = settings.configured_qmp_seconds(hvparams)
+        if self._HasReplaced(_ASKED_FOR_INFO):
+            seconds = settings.QMP.value() if deadline is None else deadline
+            return listing_by_name.instance_info(self, instance_name, seconds)
         self._LookAfterMigrations([instance_name])
-        return inventory.instance_info(self._Files(instance_name))
+        return listing.instance_info(self._Files(instance_name), deadline)
 
-    def GetAllInstancesInfo(self, hvparams: Any = None) -> list[inventory.InstanceInfo]:
+    def GetAllInstancesInfo(
+        self, hvparams: dict[str, Any] | None = None
+    ) -> list[listing.InstanceInfo]:
         """Tell the same of every instance of this node that runs or was shut down by its user.
 
         One of which that cannot be told counts as running, with the process id 0.
@@ -309,24 +289,35 @@ class KVMHypervisor(
         Raises:
             errors.HypervisorError: the folders of their files cannot be read.
         """
-        if getattr(self.GetInstanceInfo, "__func__", None) is not _GET_INSTANCE_INFO:
-            return inventory.infos_through(self.GetInstanceInfo, self._CONF_DIR)
-        names = set(inventory.names_with_process(self._PIDS_DIR, self._CTRL_DIR))
-        names |= set(inventory.names_with_runtime(self._CONF_DIR))
+        if self._HasReplaced({**_ASKED_FOR_INFO, **_ASKED_FOR_ALL_INFOS}):
+            return listing_by_name.all_infos(self.GetInstanceInfo, self._CONF_DIR)
+        names = set(listing.names_with_process(self._PIDS_DIR, self._CTRL_DIR))
+        names |= set(listing.names_with_runtime(self._CONF_DIR))
         self._LookAfterMigrations(sorted(names))
-        return inventory.all_infos(map(self._Files, sorted(names)))
+        return listing.all_infos(map(self._Files, sorted(names)))
 
-    def GetNodeInfo(self, hvparams: Any = None) -> dict[str, Any]:
+    def _HasReplaced(self, names: Mapping[str, Any]) -> bool:
+        """Tell whether another function is in the place of one of ours, here or on the class."""
+        return any(
+            getattr(getattr(self, name), "__func__", None) is not own for name, own in names.items()
+        )
+
+    def GetNodeInfo(self, hvparams: dict[str, Any] | None = None) -> dict[str, Any]:
         """Tell memory (MiB) and CPUs of the node, and QEMU's version as hv_version."""
         node: dict[str, Any] = self.GetLinuxNodeInfo()
-        facts = qemu_binary.probe(_kvm_path(hvparams))
+        facts = binary.probe(_kvm_path(hvparams))
         _, *numbers = facts.version
         node[constants.HV_NODEINFO_KEY_VERSION] = tuple(numbers)
         return node
 
     @classmethod
     def GetInstanceConsole(
-        cls, instance: Any, primary_node: Any, node_group: Any, hvparams: Any, beparams: Any
+        cls,
+        instance: objects.Instance,
+        primary_node: Any,
+        node_group: Any,
+        hvparams: dict[str, Any],
+        beparams: Any,
     ) -> Any:
         """Tell how to reach the guest's console, as ``objects.InstanceConsole``."""
         return console.instance_console(
@@ -335,19 +326,24 @@ class KVMHypervisor(
 
     # Parameters
 
-    def Verify(self, hvparams: Any = None) -> str | None:
-        """Say what this node lacks to run guests; None if nothing."""
+    def Verify(self, hvparams: dict[str, Any] | None = None) -> str | None:
+        """Say what this node lacks to run guests, or has wrong in its settings; None if nothing."""
         missing = [
             f"{what} is not there: '{path}'"
             for what, path in (("QEMU", _kvm_path(hvparams)), ("socat", constants.SOCAT_PATH))
             if not os.path.exists(path)
         ]
-        missing += filter(None, [unknown_parameters.report(UNKNOWN)])
-        problems: str | None = self._FormatVerifyResults(missing)
-        return problems
+        missing += filter(None, [self._ReportUnknownParameters()])
+        missing += settings.problems()
+        return self._FormatVerifyResults(missing)
 
     @classmethod
-    def CheckParameterSyntax(cls, hvparams: Any) -> None:
+    def _ReportUnknownParameters(cls) -> str | None:
+        """Say what is done about parameters of this Ganeti that are not known; None if all are."""
+        return unknown_parameters.report(UNKNOWN)
+
+    @classmethod
+    def CheckParameterSyntax(cls, hvparams: dict[str, Any]) -> None:
         """Check parameters as far as that needs no look at the node (on the master).
 
         Raises:
@@ -360,7 +356,7 @@ class KVMHypervisor(
         validation.check_all(hvparams)
 
     @classmethod
-    def ValidateParameters(cls, hvparams: Any) -> None:
+    def ValidateParameters(cls, hvparams: dict[str, Any]) -> None:
         """Check parameters against this node and its QEMU.
 
         Raises:
@@ -369,16 +365,16 @@ class KVMHypervisor(
         if own := unknown_parameters.own_class("a guest", UNKNOWN, hvparams):
             own.ValidateParameters(hvparams)
             return
-        super().ValidateParameters(hvparams)
-        validation.validate_all(hvparams, qemu_binary.probe(hvparams[constants.HV_KVM_PATH]))
+        super().ValidateParameters(boot_type.without_unused(hvparams))
+        validation.validate_all(hvparams, binary.probe(hvparams[constants.HV_KVM_PATH]))
 
     @classmethod
-    def AssessParameters(cls, hvparams: Any) -> list[str]:
+    def AssessParameters(cls, hvparams: dict[str, Any]) -> list[str]:
         """Say which parameters are allowed, but slow, unsafe or fragile (Ganeti 3.1)."""
-        return assessment.assess(hvparams)
+        return parameter_advice.assess(hvparams)
 
     @classmethod
-    def PowercycleNode(cls, hvparams: Any = None) -> None:
+    def PowercycleNode(cls, hvparams: dict[str, Any] | None = None) -> None:
         """Restart this node the hard way, with all that runs on it."""
         cls.LinuxPowercycle()
 
@@ -391,10 +387,14 @@ class KVMHypervisor(
         return True
 
 
-def _kvm_path(hvparams: Any) -> str:
+def _kvm_path(hvparams: dict[str, Any] | None) -> str:
     default: str = constants.KVM_PATH
-    return hvparams.get(constants.HV_KVM_PATH, default) if hvparams is not None else default
+    return str(hvparams.get(constants.HV_KVM_PATH, default)) if hvparams is not None else default
 
 
-#: Site code and tests put another in its place; a listing then goes through that one.
-_GET_INSTANCE_INFO = KVMHypervisor.GetInstanceInfo
+#: Site code and tests put others in their place; a listing then goes through those.
+_ASKED_FOR_ALL_INFOS = {"GetInstanceInfo": KVMHypervisor.GetInstanceInfo}
+_ASKED_FOR_INFO = {
+    name: getattr(KVMHypervisor, name).__func__
+    for name in ("_InstancePidAlive", "_InstancePidInfo", "_InstanceQmpMonitor")
+}

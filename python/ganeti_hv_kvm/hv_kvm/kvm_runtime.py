@@ -11,8 +11,8 @@ from typing import Any
 
 from ganeti import errors, objects, serializer
 
-from . import runtime_upgrade
-from .guest.unfit_values import UNFIT, why
+from .command_line import runtime_upgrade
+from .ganeti.unfit_values import UNFIT, why
 
 (
     _KVM_CMD_RUNTIME_INDEX,

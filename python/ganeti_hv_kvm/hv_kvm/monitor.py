@@ -14,9 +14,10 @@ from ganeti_hv_kvm import _native
 from ganeti_hv_kvm._native import QmpEvent, QmpMessage, QmpTimestamp
 from ganeti_hv_kvm.errors import QmpCommandNotSupported, QmpTimeoutError
 
-from . import settings
-from .monitor_devices import DeviceCommands
-from .monitor_migration import MigrationCommands
+from .ganeti import settings
+from .qemu.device_commands import DeviceCommands
+from .qemu.growth_commands import GrowthCommands
+from .qemu.migration_commands import MigrationCommands
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,20 +38,11 @@ _MIB = 1 << 20
 #: Longer replies are cut in the log.
 _MOST_LOGGED = 2000
 
-#: Arguments that never reach a log; HMP's "change vnc password" carries one in its command line.
-_SECRET_ARGUMENTS = frozenset({"password", "data", "command-line"})
 #: Commands without news: part of every connection.
 _UNLOGGED = frozenset({"qmp_capabilities", "query-commands"})
 
 
-def _loggable(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {
-        name: "***" if name in _SECRET_ARGUMENTS else value
-        for name, value in (arguments or {}).items()
-    }
-
-
-class QmpConnection(DeviceCommands, MigrationCommands, _native.QmpConnection):
+class QmpConnection(DeviceCommands, GrowthCommands, MigrationCommands, _native.QmpConnection):
     """A connection to the QMP monitor of one guest.
 
     Each method that gives a command connects first where that has not been done, and then also
@@ -70,7 +62,7 @@ class QmpConnection(DeviceCommands, MigrationCommands, _native.QmpConnection):
         max_message_size: int | None = None,
     ) -> Self:
         """Make a connection; a slip in the environment's time-out costs no look at a guest."""
-        seconds = settings.QMP.seconds() if timeout is None else timeout
+        seconds = settings.QMP.value() if timeout is None else timeout
         return super().__new__(cls, monitor_filename, seconds, max_message_size=max_message_size)
 
     def connect(self, *, timeout: float | None = None, discover: bool | None = None) -> None:
@@ -82,15 +74,13 @@ class QmpConnection(DeviceCommands, MigrationCommands, _native.QmpConnection):
         """
         super().connect(timeout=timeout, discover=self.discovers if discover is None else discover)
 
-    def _log_command(
-        self, command: str, arguments: Mapping[str, Any] | None, result: object
-    ) -> None:
+    def _log_command(self, command: str, arguments: str, result: object) -> None:
         if command not in _UNLOGGED:
             # repr: what QEMU said must not end the line
             told = repr(result)
             if len(told) > _MOST_LOGGED:
                 told = f"{told[:_MOST_LOGGED]}... ({len(told)} characters)"
-            logging.debug("QMP %s %s: %s", command, _loggable(arguments), told)
+            logging.debug("QMP %s %s: %s", command, arguments or "{}", told)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:

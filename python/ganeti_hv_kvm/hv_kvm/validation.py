@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, errors, netutils, utils
 
-from . import q35
 from .command_line import possible
+from .devices import q35
+from .ganeti import boot_type
 from .host import beside_qemu
 
 if TYPE_CHECKING:
-    from .qemu_binary import QemuFacts
+    from .qemu.facts import QemuFacts
 
 HvParams = Mapping[str, Any]
 
 is_q35 = q35.is_q35
+uses_direct_kernel = boot_type.uses_direct_kernel
+uses_ovmf = boot_type.uses_ovmf
 
 #: What makes no sense without an address for SPICE (the rest has a default that is on).
 _SPICE_ADDITIONAL_PARAMS = frozenset(
@@ -108,17 +111,27 @@ def _is_address_or_interface(bind: str) -> bool:
 
 
 def check_boot_parameters(hvparams: HvParams) -> bool:
-    """Booting from CD-ROM needs an image, and a kernel needs a root file system."""
-    from_cdrom = hvparams[constants.HV_BOOT_ORDER] == constants.HT_BO_CDROM
+    """Booting from CD-ROM needs an image, a kernel a root file system; UEFI knows no floppy.
+
+    boot_type says which of the parameters count; where Ganeti does not have it, all do.
+    """
+    said = hvparams.get(boot_type.PARAMETER) if boot_type.PARAMETER else None
+    order = hvparams[constants.HV_BOOT_ORDER]
+    counts = not said or boot_type.follows_boot_order(hvparams)
+    if counts and uses_ovmf(said) and order == constants.HT_BO_FLOPPY:
+        raise errors.HypervisorError(
+            f"{constants.HV_BOOT_ORDER} is '{order}', from which UEFI firmware cannot boot"
+        )
+    from_cdrom = counts and order == constants.HT_BO_CDROM
     if from_cdrom and not hvparams[constants.HV_CDROM_IMAGE_PATH]:
         raise errors.HypervisorError(
             f"{constants.HV_BOOT_ORDER} is '{constants.HT_BO_CDROM}', but there is nothing to boot:"
             f" {constants.HV_CDROM_IMAGE_PATH} is empty"
         )
-    if hvparams[constants.HV_KERNEL_PATH] and not hvparams[constants.HV_ROOT_PATH]:
+    if boot_type.kernel(hvparams) and not hvparams[constants.HV_ROOT_PATH]:
         raise errors.HypervisorError(
             f"{constants.HV_KERNEL_PATH} is set, so {constants.HV_ROOT_PATH} must name the guest's"
-            " root device"
+            " root partition"
         )
     return True
 
@@ -195,6 +208,19 @@ def check_vnc_parameters(hvparams: HvParams) -> bool:
     return True
 
 
+def validate_migration_parameters(hvparams: HvParams) -> bool:
+    """The downtime of a migration is not raised to less than it begins with."""
+    parameter = getattr(constants, "HV_MIGRATION_DOWNTIME_MAX", None)
+    most = hvparams.get(parameter) if parameter else None
+    least = hvparams.get(constants.HV_MIGRATION_DOWNTIME)
+    if most and least is not None and most < least:
+        raise errors.HypervisorError(
+            f"{parameter} is {most}, less than {constants.HV_MIGRATION_DOWNTIME} ({least}); it"
+            " must be 0 (the downtime stays as it is), or that at least"
+        )
+    return True
+
+
 _CHECKS = (
     check_security_model,
     check_boot_parameters,
@@ -202,6 +228,7 @@ _CHECKS = (
     check_console_parameters,
     check_vnc_parameters,
     check_spice_parameters,
+    validate_migration_parameters,
 )
 
 
@@ -291,13 +318,20 @@ def validate_q35_capability(hvparams: HvParams, kvm_machine_output: str) -> list
         problem = problem_of(value) if value else None
         if problem:
             raise errors.HypervisorError(
-                f"{parameter}='{value}' does not go with a q35 machine: {problem}"
+                f"{parameter}='{value}' is not supported on the q35 machine type: {problem}"
             )
-    return [
+    warnings = [
         f"{parameter} is {value}, which is slow or outdated on a q35 machine; {better} is better"
         for parameter, value, better in _Q35_BETTER
         if hvparams.get(parameter) == value
     ]
+    # with SPICE it is a qxl
+    if not hvparams.get(constants.HV_VGA) and not hvparams.get(constants.HV_KVM_SPICE_BIND):
+        warnings.append(
+            f"{constants.HV_VGA} is empty, so QEMU chooses the graphics card, which has been cirrus"
+            " and may be another in each version; on a q35 machine std is better"
+        )
+    return warnings
 
 
 def validate_disk_parameters(hvparams: HvParams, kvm_version: tuple[str, int, int, int]) -> bool:

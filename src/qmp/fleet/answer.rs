@@ -28,10 +28,8 @@ impl Question {
     /// Refuses what QEMU's parser would refuse.
     pub(super) fn check(&self) -> Result<()> {
         let line = command::line(&self.command, self.arguments.as_deref(), None);
-        outgoing::check(&line).map_err(|bad| QmpError {
-            path: "any guest".to_owned(),
-            kind: ErrorKind::Usage { why: bad.0 },
-        })
+        outgoing::check(&line)
+            .map_err(|bad| QmpError::new("any guest".to_owned(), ErrorKind::Usage { why: bad.0 }))
     }
 
     /// Whether it changes nothing, as QEMU's names tell.

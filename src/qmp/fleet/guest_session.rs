@@ -8,10 +8,11 @@ use nix::errno::Errno;
 use super::Question;
 use crate::errno;
 use crate::qmp::command::CAPABILITIES;
-use crate::qmp::error::{ErrorKind, Result};
-use crate::qmp::failure::{accept, at};
+use crate::qmp::error::{ErrorKind, PeerState, Result};
 use crate::qmp::message::Message;
+use crate::qmp::peer_state;
 use crate::qmp::session::{BadStream, PendingCommand, Session, Want};
+use crate::qmp::to_error::{accept, at};
 use crate::qmp::transport::Transport;
 
 type Step<T> = std::result::Result<T, ErrorKind>;
@@ -193,9 +194,11 @@ impl<'a> GuestSession<'a> {
         if let Some(why) = self.unexplained() {
             return ErrorKind::Handshake { why };
         }
+        let pid = self.transport.peer_pid();
         ErrorKind::Lost {
             doing: self.doing(),
             why,
+            peer: pid.map_or(PeerState::Unknown, peer_state::process_state),
         }
     }
 

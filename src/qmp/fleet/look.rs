@@ -5,7 +5,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use crate::qmp::error::PeerState;
 
 /// What /proc shows of a process.
-pub(super) enum Sight {
+pub(super) enum ProcessState {
     Runs,
     Stopped,
     StillStopped(i32),

@@ -56,8 +56,8 @@ pub enum Want<'a> {
     OldestReply,
     /// The oldest event of one of these names, and about this device if one is given.
     Event {
-        /// The events' names.
-        names: &'a [String],
+        /// The events' names; None: any.
+        names: Option<&'a [String]>,
         /// The device's id or path.
         device: Option<&'a str>,
     },
@@ -330,7 +330,8 @@ impl Session {
                 }
             }
             (Want::Event { names, device }, Kind::Event(event)) => {
-                names.contains(&event.name) && device.is_none_or(|device| event.is_about(device))
+                names.is_none_or(|names| names.contains(&event.name))
+                    && device.is_none_or(|device| event.is_about(device))
             }
             _ => false,
         }

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness import guest, paths
+from harness import guest, paths, upstream
 
 from . import namespaces
 from .namespaces import Layers
@@ -203,6 +203,10 @@ def _lower_layers(system: System) -> list[Path]:
     try:
         one.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
         one.shell("dpkg --force-confold -i /srv/packages/*.deb", timeout=600)
+        if system.coming:
+            upstream.add_coming_parameters(
+                one.path(f"/usr/share/ganeti/{system.generation}/ganeti")
+            )
     finally:
         one.namespaces.end()
     return [folder / "upper", system.root]

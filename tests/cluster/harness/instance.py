@@ -68,6 +68,10 @@ class Instance:
             *options,
         )
 
+    def gnt_tags(self, how: str, *tags: str) -> str:
+        """`gnt-instance add-tags` or `remove-tags`."""
+        return self.cluster.gnt("gnt-instance", f"{how}-tags", self.name, *tags)
+
     def modify(self, *options: str) -> str:
         return self.gnt("modify", *options)
 

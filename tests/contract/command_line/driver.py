@@ -220,7 +220,9 @@ def original(case: dict, answers: Answers) -> dict:
 def ours(case: dict, answers: Answers) -> dict:
     """What this project makes of the same case."""
     sys.path.insert(0, str(PROJECT / "python"))
-    from ganeti_hv_kvm.hv_kvm import bind_address, bus_manager, command_line, qemu_binary
+    from ganeti_hv_kvm.hv_kvm import bus_manager, command_line
+    from ganeti_hv_kvm.hv_kvm.host import bind_address
+    from ganeti_hv_kvm.hv_kvm.qemu import facts
 
     run = pathutils.RUN_DIR + "/kvm-hypervisor"
     instance, disks = make_objects(case)
@@ -243,7 +245,7 @@ def ours(case: dict, answers: Answers) -> dict:
         spice_cert=pathutils.SPICE_CERT_FILE,
         **control,
     )
-    facts = qemu_binary.QemuFacts.from_texts(
+    facts = facts.QemuFacts.from_texts(
         instance.hvparams[constants.HV_KVM_PATH],
         help_text=answers.help,
         machines=answers.machines,

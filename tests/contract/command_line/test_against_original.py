@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 import pytest
 
@@ -83,12 +84,18 @@ def test_places_of_the_devices_are_the_originals(ganeti: str, qemu: str) -> None
     assert not wrong, "\n".join(wrong)
 
 
+def _is_cdrom_on_scsi(case: cases.Case, theirs: dict[str, Any]) -> bool:
+    """Whether it is the difference cdrom-on-scsi, whose words a unit test compares."""
+    unset = not case["hvparams"].get("cdrom_disk_type")
+    return unset and "Unsupported cdrom disk type: scsi-" in theirs.get("error", "")
+
+
 @each
 def test_what_the_original_refuses_ours_refuses(ganeti: str, qemu: str) -> None:
     wrong = [
         f"{case['id']}: original {theirs.get('error')}, ours {mine.get('error')}"
         for case, theirs, mine in _plain(ganeti, qemu)
-        if ("error" in theirs) != ("error" in mine)
+        if (("error" in theirs) != ("error" in mine) and not _is_cdrom_on_scsi(case, theirs))
         or ("error" in mine and not mine["hypervisor_error"])
     ]
 
@@ -125,6 +132,8 @@ def test_every_row_of_the_table_is_needed() -> None:
                 names = {case["difference"]} if "difference" in case else set()
                 if "argv" in theirs and not names:
                     _, names = differences.apply(theirs["argv"], case, ganeti, qemu)
+                if _is_cdrom_on_scsi(case, theirs):
+                    names = names | {"cdrom-on-scsi"}
                 used |= {(name, ganeti, qemu) for name in names}
     written = {
         (name, ganeti, qemu)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.command_line.comparison import GANETIS, QEMUS, answers, drive
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 from harness import paths
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,9 +65,10 @@ class Venv:
         return done.returncode, answer
 
 
-@pytest.fixture
-def venv(wheel: Path, tmp_path: Path) -> Venv:
-    root = tmp_path / "venv"
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel, to be copied: installing takes longer than most tests."""
+    root = tmp_path_factory.mktemp("installed") / "venv"
     make = ["/usr/bin/python3", "-m", "venv", "--system-site-packages", "--without-pip", str(root)]
     subprocess.run(make, check=True)
     install = [
@@ -79,6 +81,17 @@ def venv(wheel: Path, tmp_path: Path) -> Venv:
     ]
     pip = [sys.executable, "-m", "pip", "--python", str(root / "bin/python")]
     subprocess.run([*pip, *install, str(wheel)], check=True)
+    return root
+
+
+@pytest.fixture
+def venv(installed: Path, tmp_path: Path) -> Venv:
+    root = tmp_path / "venv"
+    shutil.copytree(installed, root, symlinks=True)
+    command = root / "bin/ganeti-hv-kvm"
+    text = command.read_text()
+    assert text.startswith(f"#!{installed}/")
+    command.write_text(text.replace(str(installed), str(root)))
     return Venv(root)
 
 

@@ -12,6 +12,8 @@ from harness import paths
 
 from .conftest import Venv
 
+pytestmark = pytest.mark.only_3_0
+
 
 def garble(library: Path) -> None:
     library.write_bytes(b"not a library at all" * 100)
@@ -24,7 +26,7 @@ def for_another_machine(library: Path) -> None:
 
 
 def without_its_entry(library: Path) -> None:
-    library.write_bytes(library.read_bytes().replace(b"PyInit__native", b"PyInit__notive"))
+    library.write_bytes(library.read_bytes().replace(b"PyInit__native", b"PyInit__notice"))
 
 
 def cut_short(library: Path) -> None:
@@ -189,17 +191,20 @@ def test_an_unfinished_upgrade_leaves_two_records(enabled: Venv) -> None:
     assert enabled.status()[1]["module"] == "replacement"
 
 
-def test_looking_takes_less_than_ten_milliseconds(enabled: Venv) -> None:
-    """Beside some 300 for the rest of an import of Ganeti."""
-    code = """
-import hashlib, base64, time
+def test_looking_is_a_small_part_of_an_import_of_ganeti(enabled: Venv) -> None:
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(paths.GANETI_CODE["3.0"])!r})
 from ganeti_hv_kvm import installation
-def once():
-    start = time.perf_counter()
-    installation.check()
-    return time.perf_counter() - start
-print(min(once() for _ in range(5)))
+def seconds(call):
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+def import_ganeti():
+    from ganeti import constants, objects, utils
+looking = min(seconds(installation.check) for _ in range(5))
+print(looking / seconds(import_ganeti))
 """
     done = enabled.run(enabled.python, "-c", code)
-    assert float(done.stdout) < 0.010, done.stderr
     print(done.stdout)
+    assert float(done.stdout) < 0.2, done

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import statistics
 
+import pytest
+
 from .conftest import Venv
+
+pytestmark = pytest.mark.only_3_0
 
 # What site does with the hook at each start, in a Python that has not done it yet.
 READ_THE_HOOK = """
 import sys, time, site
 start = time.perf_counter()
 site.addpackage({directory!r}, {name!r}, set())
-print(time.perf_counter() - start)
+hook = time.perf_counter() - start
 assert hasattr(sys.meta_path[0], "ganeti_hv_kvm")
+start = time.perf_counter()
+import json
+print(hook / (time.perf_counter() - start))
 """
-LIMIT = 0.001
 
 
 def test_a_start_imports_nothing_more(venv: Venv) -> None:
@@ -26,26 +32,30 @@ def test_a_start_imports_nothing_more(venv: Venv) -> None:
     assert after == before
 
 
-def test_reading_the_hook_takes_less_than_a_millisecond(enabled: Venv) -> None:
+def test_reading_the_hook_is_less_than_one_small_import(enabled: Venv) -> None:
     code = READ_THE_HOOK.format(directory=str(enabled.hook.parent), name=enabled.hook.name)
-    times = []
+    ratios = []
     for _ in range(15):
         done = enabled.run(enabled.python, "-S", "-c", code)
         assert (done.returncode, done.stderr) == (0, "")
-        times.append(float(done.stdout))
-    assert statistics.median(times) < LIMIT, times
+        ratios.append(float(done.stdout))
+    assert statistics.median(ratios) < 1, ratios
 
 
 def test_an_import_of_another_module_pays_a_comparison(enabled: Venv) -> None:
     code = """
-import sys, time
+import importlib.machinery, sys, time
 trigger = next(finder for finder in sys.meta_path if hasattr(finder, "ganeti_hv_kvm"))
 start = time.perf_counter()
 for _ in range(1000):
     assert trigger.find_spec("json.decoder", None, None) is None
-print((time.perf_counter() - start) / 1000)
+ours = time.perf_counter() - start
+start = time.perf_counter()
+for _ in range(1000):
+    importlib.machinery.PathFinder.find_spec("no_such_module")
+print(ours / (time.perf_counter() - start))
 """
     done = enabled.run(enabled.python, "-c", code)
     assert (done.returncode, done.stderr) == (0, "")
-    # A program with 300 imports still stays below the limit of a start.
-    assert float(done.stdout) * 300 < LIMIT
+    # of what Python itself takes to look for a module
+    assert float(done.stdout) < 0.5

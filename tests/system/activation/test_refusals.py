@@ -10,6 +10,8 @@ from harness import paths
 
 from .conftest import Venv
 
+pytestmark = pytest.mark.only_3_0
+
 
 def in_mounts(venv: Venv, mounts: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command with mounts that end with it."""

@@ -14,6 +14,8 @@ from harness import paths
 
 from .conftest import Venv
 
+pytestmark = pytest.mark.only_3_0
+
 GENERATIONS = list(paths.GANETI_CODE)
 OURS = "ganeti_hv_kvm.hv_kvm.hypervisor"
 ORIGINAL = "ganeti.hypervisor.hv_kvm"

@@ -13,6 +13,7 @@ from ganeti_hv_kvm.hv_kvm import KVMHypervisor, QmpConnection, netdev
 from ganeti_hv_kvm.hv_kvm.hotplug import nic as hotplug_nic
 from harness import instance, paths
 from harness.console import SerialConsole
+from harness.descriptors import open_files
 
 NAME = "dev1.example.com"
 BOOT_TIMEOUT = 60.0
@@ -103,7 +104,7 @@ def test_as_many_queues_as_ganeti_allows(hypervisor, qemu, monkeypatch):
     """Only the kernel's vhost, which gives Ganeti's NICs their queues, is not used."""
     most = constants.MAX_VIRTIO_NET_QUEUES
     features = {"vnet_hdr": True, "mq": (True, most), "vhost": False, "driver": "virtio-net-pci"}
-    monkeypatch.setattr(hotplug_nic.command_line, "device_features", lambda *_: (features, "", ""))
+    monkeypatch.setattr(hotplug_nic.command_line, "tap_features", lambda *_: features)
     monkeypatch.setattr(hv_kvm, "OpenTap", lambda name="", **_: netdev.OpenTap(name, features))
     made = instance.instance(NAME, kvm_path=qemu)
     hypervisor.StartInstance(made, [], True)
@@ -112,8 +113,7 @@ def test_as_many_queues_as_ganeti_allows(hypervisor, qemu, monkeypatch):
     path = f"/machine/peripheral/{nic.hvinfo['id']}"
     assert ask(hypervisor, "qom-get", path=path, property="vectors") == 2 * most + 2
     pid = hypervisor.GetInstanceInfo(NAME)[1]
-    queues = [fd for fd in Path(f"/proc/{pid}/fd").iterdir() if "tun" in str(fd.readlink())]
-    assert len(queues) == most
+    assert sum("tun" in target for _, target in open_files(pid)) == most
 
 
 def test_the_bus_managers_places_are_those_of_a_hot_plug(hypervisor, qemu, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 from ganeti_hv_kvm.hv_kvm import KVMHypervisor
 from harness import instance, paths
+from harness.descriptors import open_files
 
 COUNT = 4
 NAMES = [f"thread{number}.example.com" for number in range(COUNT)]
@@ -56,8 +57,7 @@ class Listings:
     def open_files(self) -> list[str]:
         """What this process, the daemon, has open while nobody asks."""
         with self._asking:
-            entries = [f"/proc/self/fd/{entry}" for entry in os.listdir("/proc/self/fd")]
-            return sorted(os.readlink(entry) for entry in entries if os.path.islink(entry))
+            return sorted(target for _, target in open_files())
 
     def end(self) -> None:
         self._stop.set()

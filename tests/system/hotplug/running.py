@@ -11,6 +11,7 @@ from typing import Any
 from ganeti_hv_kvm import _native
 from harness import guest, instance, leftovers, paths
 from harness.console import SerialConsole
+from harness.descriptors import open_files
 
 NAME = "web1.example.com"
 BOOT_TIMEOUT = 90.0
@@ -135,12 +136,5 @@ def _devices(qmp: _native.QmpConnection) -> Iterator[str]:
 
 def _open_files(pid: int) -> list[str]:
     """QEMU's disk images and TAPs: what it holds open, as often as it does."""
-    found = []
-    for entry in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            target = os.readlink(f"/proc/{pid}/fd/{entry}")
-        except FileNotFoundError:  # closed meanwhile
-            continue
-        if target.startswith("/") and not target.startswith(("/dev/null", "/memfd")):
-            found.append(target)
-    return found
+    targets = (target for _, target in open_files(pid))
+    return [t for t in targets if t.startswith("/") and not t.startswith(("/dev/null", "/memfd"))]

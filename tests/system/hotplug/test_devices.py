@@ -194,5 +194,5 @@ def test_a_place_that_only_qemu_knows_to_be_taken(running):
     disk = running.add_disk()
     assert disk[0].hvinfo["addr"] == "0xf"
     running.remove_disk(disk)
-    with running.hypervisor._Hooks().qmp_connection(str(running.qmp)) as qmp:
+    with running.hypervisor._Seams().qmp_connection(str(running.qmp)) as qmp:
         qmp.release_device("alien")

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from ganeti import errors
 
-from ganeti_hv_kvm.hv_kvm import settings
+from ganeti_hv_kvm.hv_kvm.ganeti import settings
 from harness import instance
 from harness.proxy import ANY, COMMAND, HANDSHAKE, REPLY, Action, Message, Proxy, cut, drop, refuse
 from system.hotplug.running import Running
+
+pytestmark = pytest.mark.only_3_0
 
 KINDS: dict[str, tuple[str, Action]] = {
     "refused": (COMMAND, refuse("injected")),

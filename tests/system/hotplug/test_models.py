@@ -10,7 +10,7 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm import hv_kvm
 from ganeti_hv_kvm.hv_kvm import netdev
-from ganeti_hv_kvm.hv_kvm.devices import HOTPLUGGABLE_DEVICE_TYPES
+from ganeti_hv_kvm.hv_kvm.devices.places import HOTPLUGGABLE_DEVICE_TYPES
 from ganeti_hv_kvm.hv_kvm.hotplug import nic as hotplug_nic
 from harness import instance
 from harness.block_device import block_device
@@ -126,7 +126,7 @@ def _open_with_two_queues(name: str, features: object) -> object:
 
 def test_several_queues(running, monkeypatch):
     features = {"vnet_hdr": True, "mq": (True, 2), "vhost": False, "driver": "virtio-net-pci"}
-    monkeypatch.setattr(hotplug_nic.command_line, "device_features", lambda *_: (features, "", ""))
+    monkeypatch.setattr(hotplug_nic.command_line, "tap_features", lambda *_: features)
     monkeypatch.setattr(hv_kvm, "OpenTap", _open_with_two_queues)
     nic = running.add_nic()
     path = f"/machine/peripheral/{nic.hvinfo['id']}"

@@ -11,11 +11,13 @@ from unittest import mock
 import pytest
 from ganeti import errors
 
-from ganeti_hv_kvm.hv_kvm import settings
+from ganeti_hv_kvm.hv_kvm.ganeti import settings
 from harness import instance
 from harness.proxy import COMMAND, EVENT, Message, Proxy, drop
 from system.hotplug.conftest import UNPLUG_TIMEOUT
 from system.hotplug.running import SEEN_TIMEOUT, Running
+
+pytestmark = pytest.mark.only_3_0
 
 _DELETED = {"event": "DEVICE_DELETED", "timestamp": {"seconds": 1, "microseconds": 2}}
 
@@ -174,5 +176,5 @@ def test_what_an_attempt_left_behind_is_cleared_by_the_next(running):
 @pytest.mark.parametrize("text", ["soon", "-1", "0", "inf"])
 def test_a_time_out_that_is_none_is_ignored(text, monkeypatch, caplog):
     monkeypatch.setenv(settings.UNPLUG.variable, text)
-    assert settings.UNPLUG.seconds() == settings.UNPLUG.default
+    assert settings.UNPLUG.value() == settings.UNPLUG.default
     assert text in caplog.text

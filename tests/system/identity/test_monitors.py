@@ -15,7 +15,7 @@ from ganeti_hv_kvm.errors import QmpTimeoutError
 from harness import lock_holder
 from oracle.stand_in import GREETING, StandIn
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]
 _HOLD = """
 import sys
 from ganeti_hv_kvm import QmpConnection

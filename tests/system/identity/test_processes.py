@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from ganeti import errors
 
-from ganeti_hv_kvm.hv_kvm import instance_process
-from harness import idle_guests, instance, lock_holder, paths
+from ganeti_hv_kvm.hv_kvm.guest import process as instance_process
+from harness import freezer, idle_guests, instance, lock_holder, paths
 from harness.block_device import block_device
 
 pytestmark = pytest.mark.qemu
@@ -72,51 +72,20 @@ def test_one_that_is_traced(hypervisor, start, listed):
     assert listed() == [guest.name]
 
 
-@contextmanager
-def freezer() -> Iterator[tuple[Path, str, str]]:
-    """A cgroup whose processes can be frozen: its folder, the file for that, what freezes."""
-    top = Path("/sys/fs/cgroup")
-    subprocess.run(["mount", "-t", "tmpfs", "none", top], check=True)
-    try:
-        mount = top / "freezer"
-        mount.mkdir()
-        old = ["mount", "-t", "cgroup", "-o", "freezer", "none", mount]
-        if subprocess.run(old, check=False, capture_output=True).returncode == 0:
-            group, file, on = mount / f"gnt{os.getpid()}", "freezer.state", "FROZEN"
-        else:
-            subprocess.run(["umount", top], check=True)
-            subprocess.run(["mount", "-t", "cgroup2", "none", top], check=True)
-            group, file, on = top / f"gnt{os.getpid()}", "cgroup.freeze", "1"
-        group.mkdir()
-        yield group, file, on
-        group.rmdir()
-    finally:
-        subprocess.run(["umount", "-R", top], check=True)
-
-
 def test_one_that_is_frozen(hypervisor, start, listed, monkeypatch):
     monkeypatch.setattr(instance_process.kill, "__defaults__", (1.0,))
     (guest,) = start()
     pid = guest.process.pid
-    with freezer() as (group, file, on):
-        (group / "cgroup.procs").write_text(str(pid))
-        (group / file).write_text(on)
-        try:
-            limit = time.monotonic() + _AMPLE
-            while not instance_process.is_stopped(pid):
-                assert time.monotonic() < limit
-                time.sleep(0.01)
-            assert listed() == [guest.name]
-            if on == "FROZEN":  # the old freezer lets not even SIGKILL through
-                for _ in range(2):
-                    with pytest.raises(errors.HypervisorError, match=r"still there.*thaw it"):
-                        hypervisor.StopInstance(None, force=True, name=guest.name)
-                    assert listed() == [guest.name]
-        finally:
-            (group / file).write_text("THAWED" if on == "FROZEN" else "0")
-        hypervisor.StopInstance(None, force=True, name=guest.name)
-        assert listed() == []
-        guest.process.wait(_AMPLE)
+    with freezer.frozen(pid) as on:
+        assert listed() == [guest.name]
+        if on == "FROZEN":  # the old freezer lets not even SIGKILL through
+            for _ in range(2):
+                with pytest.raises(errors.HypervisorError, match=r"still there.*thaw it"):
+                    hypervisor.StopInstance(None, force=True, name=guest.name)
+                assert listed() == [guest.name]
+    hypervisor.StopInstance(None, force=True, name=guest.name)
+    assert listed() == []
+    guest.process.wait(_AMPLE)
 
 
 def test_one_that_writes_over_its_command_line(hypervisor, start, listed):

@@ -13,7 +13,7 @@ from ganeti import errors
 
 from harness import instance
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]
 
 
 @contextmanager

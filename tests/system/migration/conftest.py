@@ -14,7 +14,13 @@ from harness import leftovers, migrants, node, paths, two_nodes
 _numbers = itertools.count()
 # What is given to QEMU's monitor does not depend on Ganeti's generation: once is enough.
 if os.environ.get("GANETI_UNDER_TEST", "3.0") != "3.0":
-    collect_ignore = ["test_faulty_monitors.py", "test_aborts.py"]
+    collect_ignore = [
+        "test_faulty_monitors.py",
+        "test_aborts.py",
+        "test_encrypted.py",
+        "test_channels.py",
+        "test_restless.py",
+    ]
 if os.environ.get("GANETI_UNDER_TEST", "3.0") != "3.1":
     collect_ignore = [*globals().get("collect_ignore", []), "test_from_debian_12.py"]
 Make = Callable[..., two_nodes.Wanted]

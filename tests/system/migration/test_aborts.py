@@ -13,6 +13,8 @@ from harness import migrants, paths, proxy
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError
 
+pytestmark = pytest.mark.migration
+
 PORT = 8102  # Ganeti's default
 
 EACH_QEMU = pytest.mark.parametrize(

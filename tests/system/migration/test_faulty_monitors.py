@@ -10,6 +10,8 @@ from harness import migrants, proxy
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError
 
+pytestmark = pytest.mark.migration
+
 SAYS_NO = proxy.refuse("not today")
 FAULTS = [
     pytest.param(proxy.COMMAND, SAYS_NO, id="refused"),

@@ -16,6 +16,8 @@ import pytest
 from harness import migrants, node, paths, two_nodes
 from harness.migrants import ONE_PASS
 
+pytestmark = pytest.mark.migration
+
 _DEVICE = re.compile(r"dev: (ide-\S+), id")
 _BUS = re.compile(r"bus: (\S+)")
 _SERIAL = re.compile(r'serial = "(QM\d+)"')

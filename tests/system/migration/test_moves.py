@@ -11,6 +11,8 @@ import pytest
 from harness import migrants, paths
 from harness.migrants import ONE_PASS, SLOW, TICKS
 
+pytestmark = pytest.mark.migration
+
 MIB = 1 << 20
 
 EACH_QEMU = pytest.mark.parametrize(

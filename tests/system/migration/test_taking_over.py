@@ -9,6 +9,8 @@ import pytest
 from harness import migrants, node, two_nodes
 from harness.migrants import ONE_PASS, SLOW
 
+pytestmark = pytest.mark.migration
+
 WAYS = [(node.OURS, node.ORIGINAL), (node.ORIGINAL, node.OURS)]
 
 

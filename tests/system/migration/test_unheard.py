@@ -12,6 +12,8 @@ from harness import migrants
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError
 
+pytestmark = [pytest.mark.migration, pytest.mark.only_3_0]
+
 PORT = 8102
 
 

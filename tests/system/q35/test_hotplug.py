@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from ganeti import constants, errors
 
-from ganeti_hv_kvm.hv_kvm.devices import HOTPLUGGABLE_DEVICE_TYPES
+from ganeti_hv_kvm.hv_kvm.devices.places import HOTPLUGGABLE_DEVICE_TYPES
 from harness import instance
 from system.hotplug.running import DISK, NIC, Running
+
+pytestmark = pytest.mark.only_3_1
 
 _NEW_MAC = "aa:00:00:99:99:99"
 

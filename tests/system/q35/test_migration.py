@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness import migrants
 from harness.migrants import ONE_PASS, TICKS
+
+pytestmark = pytest.mark.only_3_1
 
 
 def behind_ports(node, name: str) -> dict[str, str]:

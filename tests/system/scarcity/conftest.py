@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import signal
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from harness import instance, leftovers
+from harness.descriptors import open_files
 
 NAME = "web1.example.com"
 _LIMIT = 100.0
@@ -82,11 +82,9 @@ def _give_back() -> None:
 
 
 def _open_files() -> Iterator[str]:
-    for entry in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            target = os.readlink(f"/proc/self/fd/{entry}")
-            if target != "/dev/null":  # with which the test itself takes descriptors away
-                yield f"{entry} {target}"
+    for fd, target in open_files():
+        if target != "/dev/null":  # with which the test itself takes descriptors away
+            yield f"{fd} {target}"
 
 
 class Bench:

@@ -15,6 +15,8 @@ from ganeti import errors
 from harness import instance
 from system.scarcity.conftest import NAME, Bench, in_child
 
+pytestmark = pytest.mark.only_3_0
+
 _FOLDERS = ("pid", "uid", "ctrl", "conf", "nic", "chroot")
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.only_3_0
+
 CYCLES = int(os.environ.get("SOAK_CYCLES", "20"))
 WARM_UP = 50 if CYCLES >= 100 else 10
 SECONDS_A_CYCLE = 20  # a limit against a hang; it takes less than one

@@ -12,6 +12,7 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm import original
 from ganeti_hv_kvm.hv_kvm import QmpConnection
+from ganeti_hv_kvm.hv_kvm.ganeti import settings_file
 from harness import instance
 
 NAME = "moon1.example.com"
@@ -119,7 +120,7 @@ def test_refused_where_the_operator_wants_that(hypervisor, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ("", "guests that use it are started by Ganeti's own KVM module"),
+        ("delegate", "guests that use it are started by Ganeti's own KVM module"),
         ("refuse", "guests that use it are not started"),
     ],
 )
@@ -130,9 +131,21 @@ def test_verify_says_what_is_done(hypervisor, monkeypatch, value, says):
     assert says in problems
 
 
-def test_a_slip_in_the_setting_delegates(hypervisor, tmp_path, monkeypatch, caplog):
+def test_a_slip_in_the_environment_starts_nothing(hypervisor, tmp_path, monkeypatch, nothing_left):
     monkeypatch.setenv(VARIABLE, "refuze")
     made, disks = make(tmp_path)
-    hypervisor.StartInstance(made, disks, True)
-    assert f"{VARIABLE} is 'refuze'" in caplog.text
+    with pytest.raises(errors.HypervisorError, match=f"Nothing was done: {VARIABLE} is 'refuze'"):
+        hypervisor.StartInstance(made, disks, True)
+    nothing_left()
+
+
+def test_a_slip_in_the_file_delegates(hypervisor, tmp_path, caplog):
+    file = Path(settings_file.PATH)
+    file.write_text("[hv-kvm]\nunknown_parameters = refuze\n")
+    try:
+        made, disks = make(tmp_path)
+        hypervisor.StartInstance(made, disks, True)
+    finally:
+        file.unlink()
+    assert "line 2: unknown_parameters is 'refuze'" in caplog.text
     assert "-fw_cfg" in words(hypervisor)

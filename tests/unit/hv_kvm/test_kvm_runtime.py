@@ -15,7 +15,10 @@ from harness import paths
 NIC = {"mac": "aa:00:00:bf:2f:16", "nicparams": {}, "uuid": "003fc157-66a8-4e6d", "hvinfo": {}}
 DISK = {"uuid": "7c079136-2573-4112", "size": 1024, "dev_type": "file", "params": {}, "hvinfo": {}}
 HVPARAMS = {"nic_type": "paravirtual", "disk_type": "paravirtual"}
-NEWER = {"virtio_disk_iothreads": 0} if hasattr(constants, "HV_VIRTIO_DISK_IOTHREADS") else {}
+NEWER: dict[str, Any] = {
+    **({"virtio_disk_iothreads": 0} if hasattr(constants, "HV_VIRTIO_DISK_IOTHREADS") else {}),
+    **({"boot_type": "bios"} if hasattr(constants, "HV_BOOT_TYPE") else {}),
+}
 
 
 def content(*elements: Any) -> str:

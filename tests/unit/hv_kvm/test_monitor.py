@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ganeti_hv_kvm import errors
+from ganeti_hv_kvm import _native, errors
 from ganeti_hv_kvm.hv_kvm import monitor
 from oracle.stand_in import GREETING, Peer, StandIn
 
@@ -80,5 +80,11 @@ def test_commands_are_logged_while_debugging_and_their_secrets_never(
             qmp.execute_qmp("set_password", arguments)
         qmp.execute_qmp("blockdev-add", arguments)
         assert qmp.Execute("add-fd") == {}
-    hidden = {"protocol": "vnc", "password": "***"}
+    hidden = '{"password":"***","protocol":"vnc"}'
     assert caplog.messages == [f"QMP blockdev-add {hidden}: {{}}", "QMP add-fd {}: {}"]
+
+
+def test_secrets_are_masked_at_any_depth() -> None:
+    told = _native.mask_secrets({"qom-type": "secret", "props": {"data": ["s3cret"]}, "value": 7})
+    assert told == '{"props":{"data":["***"]},"qom-type":"secret","value":7}'
+    assert _native.mask_secrets({}) == ""

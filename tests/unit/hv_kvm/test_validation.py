@@ -10,7 +10,7 @@ import pytest
 from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm import validation
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 from harness import paths
 
 HELP = "QEMU emulator version 7.2.0\n-vnc <display>\n-spice [port=port]\n"
@@ -22,6 +22,8 @@ pc-i440fx-7.2        Standard PC (i440FX + PIIX, 1996) (default)
 none                 empty machine
 """
 DEFAULTS = dict(constants.HVC_DEFAULTS[constants.HT_KVM])
+#: What makes boot_order count, where Ganeti has boot_type.
+BIOS = {"boot_type": "bios"} if hasattr(constants, "HV_BOOT_TYPE") else {}
 
 Check = Callable[[dict[str, Any]], bool]
 
@@ -69,7 +71,7 @@ GOOD: list[tuple[Check, dict[str, Any]]] = [
 BAD: list[tuple[Check, dict[str, Any], str]] = [
     (
         validation.check_boot_parameters,
-        {"boot_order": "cdrom", "cdrom_image_path": ""},
+        {"boot_order": "cdrom", "cdrom_image_path": "", **BIOS},
         "cdrom_image_path is empty",
     ),
     (
@@ -202,26 +204,26 @@ def test_validate_all_compares_versions() -> None:
 
 
 def test_validate_all_against_this_nodes_qemu() -> None:
-    from ganeti_hv_kvm.hv_kvm import qemu_binary
+    from ganeti_hv_kvm.hv_kvm.qemu import binary
 
-    real = qemu_binary.probe(str(paths.QEMU))
+    real = binary.probe(str(paths.QEMU))
     validation.validate_all(DEFAULTS | {"machine_version": "pc"}, real)
     with pytest.raises(errors.HypervisorError, match="'microvm', which is no PC"):
         validation.validate_all(DEFAULTS | {"machine_version": "microvm"}, real)
 
 
 def test_validate_all_finds_out_that_a_program_is_no_qemu() -> None:
-    from ganeti_hv_kvm.hv_kvm import qemu_binary
+    from ganeti_hv_kvm.hv_kvm.qemu import binary
 
     with pytest.raises(errors.HypervisorError):
-        validation.validate_all(DEFAULTS, qemu_binary.probe("/bin/false"))
+        validation.validate_all(DEFAULTS, binary.probe("/bin/false"))
 
 
 Q35_MACHINES = (paths.PROJECT / "tests/data/qemu/7.2/machines.txt").read_text()
 
 
 def q35(**changed: Any) -> dict[str, Any]:
-    return DEFAULTS | {"machine_version": "q35"} | changed
+    return DEFAULTS | {"machine_version": "q35", "vga": "std"} | changed
 
 
 @pytest.mark.parametrize(
@@ -248,8 +250,8 @@ def test_what_a_q35_can_have(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"disk_type": "ide"}, "disk_type='ide' does not go with a q35"),
-        ({"cdrom_disk_type": "paravirtual"}, "cdrom_disk_type='paravirtual' does not go"),
+        ({"disk_type": "ide"}, "disk_type='ide' is not supported on the q35"),
+        ({"cdrom_disk_type": "paravirtual"}, "cdrom_disk_type='paravirtual' is not supported"),
         ({"floppy_image_path": "/srv/a.img"}, "floppy_image_path='/srv/a.img' .* no floppy"),
         ({"nic_type": "ne2k_isa"}, "nic_type='ne2k_isa' .* no ISA"),
         ({"soundhw": "es1370"}, "soundhw='es1370' .* ac97 or hda"),
@@ -268,6 +270,7 @@ def test_what_a_q35_cannot_have(changed: dict[str, Any], words: str) -> None:
     [
         ({"scsi_controller_type": "lsi"}, "scsi_controller_type is lsi.*virtio-scsi-pci is better"),
         ({"vga": "cirrus"}, "vga is cirrus.*std is better"),
+        ({"vga": ""}, "vga is empty.*cirrus.*std is better"),
     ],
 )
 def test_what_is_better_on_a_q35(
@@ -284,3 +287,17 @@ def test_what_is_better_on_a_q35(
 def test_a_qemu_without_q35() -> None:
     with pytest.raises(errors.HypervisorError, match="'q35', but this node's QEMU has no q35"):
         validation.validate_q35_capability(q35(), MACHINES)
+
+
+@pytest.mark.parametrize(
+    ("most", "downtime", "good"), [(10, 50, False), (0, 50, True), (100, 50, True), (50, 50, True)]
+)
+def test_the_downtimes_ceiling_is_not_below_it(monkeypatch, most, downtime, good):
+    name = "migration_downtime_max"
+    monkeypatch.setattr(constants, "HV_MIGRATION_DOWNTIME_MAX", name, raising=False)
+    hvparams = {name: most, constants.HV_MIGRATION_DOWNTIME: downtime}
+    if good:
+        assert validation.validate_migration_parameters(hvparams) is True
+    else:
+        with pytest.raises(errors.HypervisorError, match="migration_downtime_max is 10"):
+            validation.validate_migration_parameters(hvparams)

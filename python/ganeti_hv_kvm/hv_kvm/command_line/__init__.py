@@ -13,48 +13,73 @@ from collections.abc import Mapping, Sequence
 
 from . import (
     boot,
+    by_name,
     display,
+    guest_devices,
     ide,
     iothreads,
     machine,
+    memory,
+    memory_backing,
     named_places,
     network,
     old_words,
     peripherals,
     process,
     storage,
+    uefi,
+    vcpus,
 )
 from .boot import ide_places
 from .display import takes_password
-from .network import device_features
+from .guest_devices import has_balloon
+from .network import DEFERRED, device_features, tap_features
 from .option import vcpus_of
 from .process import START_PAUSED
-from .request import AttachedNic, Completion, Display, LateSection, Paths, Section, StartRequest
-from .storage import aio_cache, block_node
+from .request import (
+    AttachedNic,
+    Completion,
+    Display,
+    FirmwareDisk,
+    LateSection,
+    Paths,
+    Section,
+    StartRequest,
+)
+from .storage import aio_cache, block_node, drive
 
 __all__ = [
+    "DEFERRED",
     "START_PAUSED",
     "AttachedNic",
     "Completion",
     "Display",
+    "FirmwareDisk",
     "Paths",
     "StartRequest",
     "aio_cache",
     "block_node",
     "build",
+    "by_name",
     "complete",
     "device_features",
+    "drive",
+    "has_balloon",
     "ide",
     "ide_places",
+    "memory",
     "named_places",
     "takes_password",
+    "tap_features",
+    "uefi",
+    "vcpus",
     "vcpus_of",
 ]
 
 _HEAD: tuple[Section, ...] = (
     machine.name,
-    machine.memory,
-    machine.processors,
+    memory.size,
+    vcpus.processors,
     machine.pidfile,
     machine.root_ports,
 )
@@ -79,6 +104,7 @@ _TAIL: tuple[Section, ...] = (
     machine.uuid,
     peripherals.guest_agent,
     peripherals.extra,
+    guest_devices.devices,
 )
 
 _STORED: Mapping[str, tuple[Section, ...]] = {
@@ -103,6 +129,7 @@ _STORED: Mapping[str, tuple[Section, ...]] = {
         machine.daemon,
         machine.reboot,
         machine.acpi,
+        uefi.flash,
         machine.machine,
         *_MIDDLE,
         peripherals.sound,
@@ -121,8 +148,14 @@ _LATE: tuple[LateSection, ...] = (
 )
 
 _ADDED: Mapping[str, tuple[LateSection, ...]] = {
-    "drive": (process.configured_user, *_LATE, process.pool_user),
-    "blockdev": (iothreads.objects, *_LATE, process.user_and_chroot),
+    "drive": (
+        iothreads.objects,
+        memory_backing.objects,
+        process.configured_user,
+        *_LATE,
+        process.pool_user,
+    ),
+    "blockdev": (iothreads.objects, memory_backing.objects, *_LATE, process.user_and_chroot),
 }
 
 
@@ -145,6 +178,9 @@ def complete(command: Sequence[str], completion: Completion) -> list[str]:
     """
     whole = old_words.translate([str(word) for word in command], completion.facts)
     whole = boot.floppy_for_good(whole, completion.today, completion.facts)
+    whole = iothreads.with_controller_served(whole, completion)
+    whole = uefi.from_disk(whole, completion.firmware)
+    whole = memory.with_request(whole, completion)
     for section in _ADDED[completion.dialect.name]:
         whole += section(completion, whole)
     return whole

@@ -8,10 +8,12 @@ from typing import Any
 
 from ganeti import constants, errors, utils
 
-from ganeti_hv_kvm.hv_kvm.compat import Dialect
-from ganeti_hv_kvm.hv_kvm.devices import LSI_CDROM_TARGETS
+from ganeti_hv_kvm.hv_kvm.devices.description import Device
+from ganeti_hv_kvm.hv_kvm.devices.places import LSI_CDROM_TARGETS
+from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
+from ganeti_hv_kvm.hv_kvm.ganeti.generation import Dialect
 from ganeti_hv_kvm.hv_kvm.kvm_utils import DictToQemuStringNotation
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from . import ide, iothreads
 from .option import properties
@@ -27,7 +29,8 @@ _SCSI_TARGETS = {_CDROM_1: constants.MAX_DISKS + 1, _CDROM_2: constants.MAX_DISK
 _LSI_TARGETS = dict(zip((_CDROM_1, _CDROM_2), LSI_CDROM_TARGETS, strict=True))
 
 # The ports of a q35's SATA controller, which QEMU calls buses.
-_SATA_PLACES = {_CDROM_1: (0, 0), _CDROM_2: (1, 0)}
+SATA_PLACES: tuple[ide.Place, ...] = ((0, 0), (1, 0))
+_SATA_PLACES = dict(zip((_CDROM_1, _CDROM_2), SATA_PLACES, strict=True))
 
 # Its words in each dialect, as long as they say nothing about auto-read-only.
 _FLOPPY_WORDS = re.compile(
@@ -43,7 +46,7 @@ _BLOCKDEV_CDROM_DRIVERS: Mapping[str, str] = {
 
 def boots_from(hvp: Mapping[str, Any], source: str) -> bool:
     """Whether the guest starts from ``source`` (a value of boot_order); a kernel comes first."""
-    return not hvp[constants.HV_KERNEL_PATH] and hvp[constants.HV_BOOT_ORDER] == source
+    return boot_type.follows_boot_order(hvp) and bool(hvp[constants.HV_BOOT_ORDER] == source)
 
 
 def boot_option(dialect: Dialect, letter: str) -> list[str]:
@@ -51,9 +54,9 @@ def boot_option(dialect: Dialect, letter: str) -> list[str]:
     return [] if dialect.boot_by_index else ["-boot", f"{dialect.boot_prefix}{letter}"]
 
 
-def boot_index(dialect: Dialect, boots: bool, index: int = 1) -> tuple[str, object] | None:
+def boot_index(dialect: Dialect, boots: bool, index: int = 1) -> int | None:
     """The property of a device that the guest starts from, in a dialect that has it there."""
-    return ("bootindex", index) if dialect.boot_by_index and boots else None
+    return index if dialect.boot_by_index and boots else None
 
 
 def network(request: StartRequest) -> list[str]:
@@ -66,7 +69,7 @@ def network(request: StartRequest) -> list[str]:
 def kernel(request: StartRequest) -> list[str]:
     """-kernel, -initrd, -append: a kernel from the node's file system."""
     hvp = request.hvp
-    if not hvp[constants.HV_KERNEL_PATH]:
+    if not boot_type.kernel(hvp):
         return []
     words = [f"root={hvp[constants.HV_ROOT_PATH]}", hvp[constants.HV_KERNEL_ARGS]]
     if hvp[constants.HV_SERIAL_CONSOLE]:
@@ -92,9 +95,15 @@ def _cdrom_model(request: StartRequest, node: str) -> str:
     hvp = request.hvp
     if _boots_from_cdrom(request, node) and not request.dialect.blockdev:
         return str(constants.HT_DISK_IDE)
-    # On a q35 the disks' own type cannot be a CD-ROM's: SeaBIOS starts from no virtio CD-ROM.
-    default = constants.HT_DISK_IDE if request.is_q35 else hvp[constants.HV_DISK_TYPE]
-    return str(hvp[constants.HV_KVM_CDROM_DISK_TYPE] or default)
+    if model := hvp[constants.HV_KVM_CDROM_DISK_TYPE]:
+        return str(model)
+    # Unset, it is the disks' own type. On a q35 that cannot be: SeaBIOS starts from no virtio
+    # CD-ROM. And on a SCSI bus a CD-ROM is a scsi-cd, whatever the disks are.
+    if request.is_q35:
+        return str(constants.HT_DISK_IDE)
+    default = hvp[constants.HV_DISK_TYPE]
+    on_scsi = request.dialect.blockdev and default in constants.HT_SCSI_DEVICE_TYPES
+    return str(constants.HT_DISK_SCSI_CD if on_scsi else default)
 
 
 def has_scsi_cdrom(request: StartRequest) -> bool:
@@ -115,8 +124,9 @@ def _ide_cdroms(request: StartRequest) -> list[str]:
 
 
 def ide_places(request: StartRequest) -> dict[str, ide.Place]:
-    """Where the CD-ROMs of a new guest sit on its IDE buses, by node name; then its disks, by
-    their number as text.
+    """Tell where the IDE devices of a new guest sit on its buses.
+
+    CD-ROMs come first, by node name; then its disks, by their number as text.
 
     Raises HypervisorError if they are too many.
     """
@@ -131,46 +141,61 @@ def ide_places(request: StartRequest) -> dict[str, ide.Place]:
 
 
 def _cdrom_device(request: StartRequest, driver: str, node: str) -> list[str]:
-    target = None
+    target: dict[str, Any] = {}
     index = boot_index(request.dialect, _boots_from_cdrom(request, node))
     among_disks = request.hvp[constants.HV_DISK_TYPE] in constants.HT_SCSI_DEVICE_TYPES
     if driver == "scsi-cd" and among_disks:
         lsi = request.hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE] == constants.HT_SCSI_CONTROLLER_LSI
-        target = ("scsi-id", (_LSI_TARGETS if lsi else _SCSI_TARGETS)[node])
+        target = {"scsi-id": (_LSI_TARGETS if lsi else _SCSI_TARGETS)[node]}
     place = ide_places(request).get(node) if driver == "ide-cd" else None
-    parts = [*(ide.place_words(place).items() if place else ()), ("drive", node), target, index]
-    if driver == "scsi-cd" and iothreads.controller_is_in_json(request):
-        words = {"driver": driver, **dict(part for part in parts if part)}
-        return ["-device", iothreads.argument(words, in_json=True)]
-    return ["-device", properties(driver, *parts)]
+    words = {"driver": driver, **(ide.place_words(place) if place else {}), "drive": node, **target}
+    if index is not None:
+        words["bootindex"] = index
+    in_json = driver == "scsi-cd" and iothreads.controller_is_in_json(request)
+    return ["-device", Device(words).as_argument(in_json=in_json)]
 
 
 def _cdrom_drive(request: StartRequest, node: str, image: str) -> list[str]:
     model = _cdrom_model(request, node)
+    flagged = _boots_from_cdrom(request, node) and request.facts.needs_boot_flag
+    scsi = model in constants.HT_SCSI_DEVICE_TYPES
+    device = _cdrom_device(request, "scsi-cd", node) if scsi else []
+    return ["-drive", cdrom_drive(model, image, node, boot_flag=flagged), *device]
+
+
+def cdrom_drive(model: str, image: str, node: str, *, boot_flag: bool) -> str:
+    """-drive's argument for a CD-ROM; ``boot_flag`` is what old QEMU starts from it by."""
     scsi = model in constants.HT_SCSI_DEVICE_TYPES
     virtio = model == constants.HT_DISK_PARAVIRTUAL
-    boots = _boots_from_cdrom(request, node)
-    drive = properties(
+    return properties(
         ("file", image),
         ("media", "cdrom"),
         None if utils.IsUrl(image) else ("format", "raw"),
         # -drive has no if= for the scsi-* models; they need a device of their own.
         ("if", "none" if scsi else "virtio" if virtio else model),
-        ("boot", "on") if boots and request.facts.needs_boot_flag else None,
+        ("boot", "on") if boot_flag else None,
         ("id", node) if scsi else None,
     )
-    device = _cdrom_device(request, "scsi-cd", node) if scsi else []
-    return ["-drive", drive, *device]
 
 
-def _cdrom_blockdev(request: StartRequest, node: str, image: str) -> list[str]:
-    model = _cdrom_model(request, node)
+def cdrom_driver(model: str) -> str:
+    """QEMU's driver of a CD-ROM with a block node; raises HypervisorError if there is none."""
     driver = _BLOCKDEV_CDROM_DRIVERS.get(model)
     if driver is None:
         raise errors.HypervisorError(
             f"a CD-ROM cannot be of type {model}; set {constants.HV_KVM_CDROM_DISK_TYPE} to one of"
             f" {', '.join(sorted(_BLOCKDEV_CDROM_DRIVERS))}"
         )
+    return driver
+
+
+def _cdrom_blockdev(request: StartRequest, node: str, image: str) -> list[str]:
+    driver = cdrom_driver(_cdrom_model(request, node))
+    return ["-blockdev", cdrom_block(node, image), *_cdrom_device(request, driver, node)]
+
+
+def cdrom_block(node: str, image: str) -> str:
+    """-blockdev's argument for a CD-ROM."""
     if utils.IsUrl(image):
         file = {"driver": image.partition(":")[0].lower(), "url": image}
     else:
@@ -182,10 +207,7 @@ def _cdrom_blockdev(request: StartRequest, node: str, image: str) -> list[str]:
         "node-name": node,
         "file": file,
     }
-    return [
-        *("-blockdev", DictToQemuStringNotation(block)),
-        *_cdrom_device(request, driver, node),
-    ]
+    return DictToQemuStringNotation(block)
 
 
 def cdroms(request: StartRequest) -> list[str]:

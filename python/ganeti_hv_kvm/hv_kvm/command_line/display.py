@@ -8,10 +8,10 @@ from itertools import pairwise
 
 from ganeti import constants, errors, netutils
 
+from ganeti_hv_kvm.hv_kvm.devices.q35 import Function
 from ganeti_hv_kvm.hv_kvm.kvm_utils import Escape
-from ganeti_hv_kvm.hv_kvm.q35 import Function
 
-from .option import Part, properties
+from .option import Part, in_brackets, properties
 from .request import StartRequest
 
 _TLS_ID = "vnctls0"
@@ -38,10 +38,7 @@ def _vnc_screen(request: StartRequest, address: str) -> str:
             constants.VNC_BASE_PORT,
         )
         return "none"
-    if address == constants.IP4_ADDRESS_ANY:
-        host = ""
-    else:
-        host = f"[{address}]" if netutils.IP6Address.IsValid(address) else address
+    host = "" if address == constants.IP4_ADDRESS_ANY else in_brackets(address)
     return f"{host}:{number}"
 
 

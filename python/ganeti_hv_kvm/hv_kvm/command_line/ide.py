@@ -16,7 +16,7 @@ from typing import Any
 
 from ganeti import constants, errors
 
-from ganeti_hv_kvm.hv_kvm import q35
+from ganeti_hv_kvm.hv_kvm.devices import q35
 
 from . import named_places
 

@@ -1,8 +1,11 @@
-"""virtio_disk_iothreads: threads of QEMU that serve the guest's disks beside its main loop.
+"""Threads of QEMU that serve the guest's disks beside its main loop.
 
-Upstream's development version has the parameter. A guest notices nothing of it as long as a disk
-has as many queues as the guest has vCPUs, which is QEMU's own choice for machine types since 5.2:
-so a guest may migrate between nodes with and without threads.
+Upstream's development version has a parameter for them, virtio_disk_iothreads. A guest notices
+nothing of it as long as a disk has as many queues as the guest has vCPUs, which is QEMU's own
+choice for machine types since 5.2: so a guest may migrate between nodes with and without threads.
+
+On other Ganetis an instance's tag asks for them. There nothing of them is stored, and no number of
+queues is said: a node with Ganeti's own module starts the guest without threads.
 """
 
 from __future__ import annotations
@@ -10,15 +13,17 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from ganeti import constants
 
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.devices.description import Device
+from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
-from .option import properties, vcpus_of
+from .option import vcpus_of
 from .request import Completion, StartRequest
 
 #: The parameter's name, None where this Ganeti does not have it.
@@ -44,13 +49,61 @@ def count(hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int) -> int:
             Ganeti had the parameter has none.
         vcpus: of the guest as it was started.
     """
+    return count_by(hvp, facts.can_map_queues, vcpus)
+
+
+def count_by(hvp: Mapping[str, Any], can_map: Callable[[str], bool], vcpus: int) -> int:
+    """The same; ``can_map`` tells whether several threads can serve a device of this driver."""
     driver = _driver(hvp)
     wanted = int(hvp.get(PARAMETER, 0)) if PARAMETER else 0
     if wanted <= 0 or driver is None or hvp[constants.HV_KVM_DISK_AIO] not in _BY_THE_KERNEL:
         return 0
-    if wanted == 1 or not facts.can_map_queues(driver):
+    if wanted == 1 or not can_map(driver):
         return 1
     return max(1, min(wanted, vcpus))
+
+
+def why_none(hvp: Mapping[str, Any]) -> str | None:
+    """Say why threads could not serve a guest's disks; None if they could."""
+    if _driver(hvp) is None:
+        return "its disks are neither paravirtual nor scsi-hd on virtio-scsi-pci (disk_type)"
+    if (aio := hvp[constants.HV_KVM_DISK_AIO]) not in _BY_THE_KERNEL:
+        return f"disk_aio is {aio}, which has threads of its own; native is for these"
+    return None
+
+
+def as_parameter(options: Options) -> dict[str, int]:
+    """Give what the tag is as a parameter, where Ganeti has that."""
+    wanted = options.number("iothreads")
+    return {PARAMETER: wanted} if PARAMETER and wanted is not None else {}
+
+
+def count_by_tag(options: Options, hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int) -> int:
+    """How many threads the disks of a guest get by its tag, where Ganeti has no parameter."""
+    wanted = 0 if PARAMETER else options.number("iothreads") or 0
+    if not wanted or why_none(hvp):
+        return 0
+    # on a controller that is said in JSON its disks would have to be, too
+    several = _driver(hvp) == BLK_DRIVER and wanted > 1 and facts.can_map_queues(BLK_DRIVER)
+    return max(1, min(wanted, vcpus)) if several else 1
+
+
+def tag_properties(hvp: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    """What so many threads by tag add to a virtio-blk disk."""
+    return _served_by(threads) if threads and _driver(hvp) == BLK_DRIVER else {}
+
+
+def with_controller_served(command: Sequence[str], completion: Completion) -> list[str]:
+    """A command whose SCSI controller is served by a thread, where a tag asks for that."""
+    words = list(command)
+    threads = count_by_tag(completion.options, completion.hvp, completion.facts, 1)
+    if not threads or _driver(completion.hvp) != SCSI_DRIVER:
+        return words
+    head = Device({"driver": SCSI_DRIVER, "id": "scsi"}).as_argument()
+    for index, (switch, value) in enumerate(pairwise(command)):
+        if switch == "-device" and f"{value},".startswith(f"{head},"):
+            words[index + 1] = f"{value},{_THREAD}={_names(1)[0]}"
+    return words
 
 
 def _driver(hvp: Mapping[str, Any]) -> str | None:
@@ -102,7 +155,9 @@ def controller_properties(request: StartRequest) -> dict[str, Any]:
 
 def objects(completion: Completion, command: Sequence[str]) -> list[str]:
     """-object for each thread; a controller in the stored command may name some already."""
-    wanted = set(_names(count(completion.hvp, completion.facts, vcpus_of(command))))
+    hvp, facts, vcpus = completion.hvp, completion.facts, vcpus_of(command)
+    by_tag = count_by_tag(completion.options, hvp, facts, vcpus)
+    wanted = set(_names(count(hvp, facts, vcpus) or by_tag))
     there: set[str] = set()
     for switch, value in pairwise(command):
         if switch == "-object":  # an administrator's own, of kvm_extra
@@ -124,27 +179,10 @@ def is_said_in_json(command: Sequence[str]) -> bool:
     )
 
 
-def served(
-    hvinfo: Mapping[str, Any],
-    threads: Mapping[str, Any],
-    more: Sequence[tuple[str, object] | None],
-    *,
-    in_json: bool,
-) -> str:
-    """-device's argument for a disk: its place, then ``more``, then what serves it.
+def without_threads(hvinfo: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A disk's ``hvinfo`` without what serves it there.
 
-    A disk that was added to the running guest has threads in its ``hvinfo``: those of that node.
-    Its number of queues the guest has seen; that stays.
+    One that was added to the running guest has threads in it: those of that node. Its number of
+    queues the guest has seen; that stays.
     """
-    own = {key: value for key, value in hvinfo.items() if key not in PER_EXECUTION}
-    added = [(key, value) for key, value in threads.items() if key not in own]
-    words = dict([*own.items(), *filter(None, more), *added])
-    return argument(words, in_json=in_json)
-
-
-def argument(words: Mapping[str, Any], *, in_json: bool = False) -> str:
-    """-device's argument: in JSON where asked for, or where only that can say it: a list."""
-    if in_json or any(isinstance(value, list | dict) for value in words.values()):
-        return json.dumps(words)
-    rest = [(key, value) for key, value in words.items() if key != "driver"]
-    return properties(str(words["driver"]), *rest)
+    return {key: value for key, value in (hvinfo or {}).items() if key not in PER_EXECUTION}

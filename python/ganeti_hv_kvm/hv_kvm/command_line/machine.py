@@ -1,23 +1,17 @@
-"""The guest's mainboard: name, memory, processors, machine type, clock, identity."""
+"""The guest's mainboard: name, machine type, what is behind its memory, clock, identity."""
 
 from __future__ import annotations
 
-from ganeti import constants, errors
+from ganeti import constants
 
-from ganeti_hv_kvm.hv_kvm import q35
+from ganeti_hv_kvm.hv_kvm.devices import q35
 
+from . import uefi
 from .option import properties
 from .request import StartRequest
 
 # From this version on QEMU names its threads by itself, and refuses to be told.
 _NAMES_ITS_THREADS = 11
-
-
-# From this version on QEMU refuses a topology whose product is not the number of vCPUs.
-_STRICT_SMP = (6, 2, 0)
-_LEVELS = 3
-# Of a pc of each version; a q35 can have more, and says how many.
-_MOST_VCPUS = 255
 
 
 def name(request: StartRequest) -> list[str]:
@@ -27,48 +21,8 @@ def name(request: StartRequest) -> list[str]:
     return ["-name", properties(request.instance.name, threads)]
 
 
-def memory(request: StartRequest) -> list[str]:
-    """-m: the most memory the guest may get, in MiB; ballooning takes the rest away."""
-    return ["-m", str(request.instance.beparams[constants.BE_MAXMEM])]
-
-
-def _check_topology(request: StartRequest, vcpus: int, topology: dict[str, int]) -> None:
-    """Raise HypervisorError where QEMU would call the topology invalid (from 6.2 on)."""
-    if "-smp" in request.hvp[constants.HV_KVM_EXTRA] or request.facts.version[1:] < _STRICT_SMP:
-        return
-    product = 1
-    for count in topology.values():
-        product *= count
-    if vcpus % product or (len(topology) == _LEVELS and product != vcpus):
-        said = ", ".join(f"{level}={count}" for level, count in topology.items())
-        raise errors.HypervisorError(
-            f"the instance has {vcpus} vCPUs, which {said} cannot be: their product must be"
-            f" {'that' if len(topology) == _LEVELS else 'a divisor of that'}"
-        )
-    if vcpus > _MOST_VCPUS and not request.is_q35:
-        raise errors.HypervisorError(
-            f"the instance has {vcpus} vCPUs; machine {request.machine} can have {_MOST_VCPUS}"
-        )
-
-
-def processors(request: StartRequest) -> list[str]:
-    """-smp: vCPUs and, where configured, their topology.
-
-    Raises HypervisorError if the two do not go together.
-    """
-    topology = (
-        ("cores", request.hvp[constants.HV_CPU_CORES]),
-        ("threads", request.hvp[constants.HV_CPU_THREADS]),
-        ("sockets", request.hvp[constants.HV_CPU_SOCKETS]),
-    )
-    wanted = [pair for pair in topology if pair[1]]
-    vcpus = int(request.instance.beparams[constants.BE_VCPUS])
-    _check_topology(request, vcpus, dict(wanted))
-    return ["-smp", properties(str(vcpus), *wanted)]
-
-
 def pidfile(request: StartRequest) -> list[str]:
-    """-pidfile"""
+    """-pidfile: the file whose lock QEMU holds for as long as it lives."""
     return ["-pidfile", request.paths.pidfile]
 
 
@@ -118,7 +72,8 @@ def machine(request: StartRequest) -> list[str]:
     if request.facts.has_switch("-machine"):
         accel = ("accel", "kvm") if kvm_flag == constants.HT_KVM_ENABLED else None
         no_acpi = ("acpi", "off") if _acpi_by_machine(request) else None
-        return ["-machine", properties(request.machine, no_acpi, accel)]
+        flash = uefi.of_machine(request)
+        return ["-machine", properties(request.machine, no_acpi, accel, *flash)]
     switch = {
         constants.HT_KVM_ENABLED: "-enable-kvm",
         constants.HT_KVM_DISABLED: "-disable-kvm",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ganeti_hv_kvm.hv_kvm.devices import PCI_BUS, SCSI_BUS
+from ganeti_hv_kvm.hv_kvm.devices.places import PCI_BUS, SCSI_BUS
 
 _PCI_SLOTS = 32
 _FUNCTION_BITS = 3

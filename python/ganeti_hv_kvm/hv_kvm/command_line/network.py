@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganeti import constants, errors, netutils
+from ganeti import constants, errors
 
-from ganeti_hv_kvm.hv_kvm.devices import device_string
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.devices import description
+from ganeti_hv_kvm.hv_kvm.devices.description import Backend
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from .boot import boot_index, boots_from
-from .option import Part, properties, vcpus_of
+from .option import in_brackets, properties, vcpus_of
 from .request import AttachedNic, Completion
 
 Features = dict[str, Any]
+
+#: In place of address and port of a migration: QEMU is told where to listen when it is ready.
+DEFERRED = ("", 0)
 
 #: The limit of "auto", where Ganeti has it.
 MOST_QUEUES_BY_ITSELF: int = getattr(constants, "MAX_VIRTIO_NET_QUEUES_AUTO", 8)
@@ -37,66 +41,60 @@ def _queues(hvp: Mapping[str, Any], vcpus: int) -> int:
     return min(vcpus, MOST_QUEUES_BY_ITSELF) if wanted == "auto" else int(wanted)
 
 
-def device_features(
-    hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int = 1
-) -> tuple[Features, str, str]:
+def tap_features(hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int = 1) -> Features:
     """What a TAP device has to offer for the configured NIC model, on a guest of ``vcpus``.
 
-    Returns the features as OpenTap takes them (driver, vhost, vnet_hdr, mq), then what they add to
-    -netdev and to -device. Raises HypervisorError if QEMU cannot do what is configured.
+    Returns driver, vhost, vnet_hdr, mq, as OpenTap takes them. Raises HypervisorError if QEMU
+    cannot do what is configured.
     """
     model = hvp[constants.HV_NIC_TYPE]
     features: Features = {"vhost": False, "vnet_hdr": False, "mq": (False, 1), "driver": model}
     if model != constants.HT_NIC_PARAVIRTUAL:
-        return features, "", ""
+        return features
 
     features["driver"] = "virtio"
     if facts.has_device("virtio-net-pci"):
         features |= {"driver": "virtio-net-pci", "vnet_hdr": hvp[constants.HV_VNET_HDR]}
     if not hvp[constants.HV_VHOST_NET]:
-        return features, "", ""
+        return features
 
     _need(facts.has_vhost, constants.HV_VHOST_NET, facts)
     features["vhost"] = True
     queues = _queues(hvp, vcpus)
-    if queues <= 1:
-        return features, ",vhost=on", ""
-
-    _need(facts.has_multiqueue, constants.HV_VIRTIO_NET_QUEUES, facts)
-    features["mq"] = (True, queues)
-    # One interrupt vector each for a queue's two directions, one for control, one for changes.
-    return features, ",vhost=on", f",mq=on,vectors={2 * queues + 2}"
+    if queues > 1:
+        _need(facts.has_multiqueue, constants.HV_VIRTIO_NET_QUEUES, facts)
+        features["mq"] = (True, queues)
+    return features
 
 
-def _fds(key: str, fds: Sequence[int]) -> str | None:
-    """``fd=3`` or, for more than one, ``fds=3:4``."""
-    if not fds:
-        return None
-    return f"{key}{'s' if len(fds) > 1 else ''}={':'.join(map(str, fds))}"
+def device_features(
+    hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int = 1
+) -> tuple[Features, str, str]:
+    """The same as Ganeti's method has it: then what they add to -netdev and to -device."""
+    features = tap_features(hvp, facts, vcpus)
+    added = (description.vhost_properties(features), description.queue_properties(features))
+    tap, nic = (
+        "".join(f",{Backend({key: one[key]}).as_argument()}" for key in one) for one in added
+    )
+    return features, tap, nic
 
 
 def _netdev(
-    attached: AttachedNic, seq: int, model: str, extras: tuple[str, str], index: Part
+    attached: AttachedNic, seq: int, features: Features, boot_index: int | None
 ) -> list[str]:
-    nic = attached.nic
-    placed = bool(nic.hvinfo) and "id" in nic.hvinfo
-    backend = nic.hvinfo["id"] if placed else f"netdev{seq}"
-    device = device_string(nic.hvinfo) if placed else model
-    tap_extra, nic_extra = extras
-    tap = properties(
-        "type=tap",
-        ("id", backend),
-        _fds("fd", attached.tap_fds) or "fd=",
-        _fds("vhostfd", attached.vhost_fds),
-    )
-    card = properties(device, ("netdev", backend), ("mac", nic.mac), index)
-    return ["-netdev", tap + tap_extra, "-device", card + nic_extra]
+    hvinfo = attached.nic.hvinfo
+    if not (hvinfo and "id" in hvinfo):
+        hvinfo = {"driver": features["driver"]}
+    backend = hvinfo.get("id", f"netdev{seq}")
+    tap = description.netdev(backend, attached.tap_fds or [""], attached.vhost_fds, features)
+    card = description.nic(hvinfo, backend, attached.nic.mac, features, boot_index=boot_index)
+    return ["-netdev", tap.as_argument(), "-device", card.as_argument()]
 
 
 def _net(attached: AttachedNic, seq: int, model: str) -> list[str]:
     """For QEMU before 0.12, which joined cards and backends by "vlan" numbers."""
     vlan = ("vlan", seq)
-    tap = properties("tap", vlan, _fds("fd", attached.tap_fds) or "fd=")
+    tap = properties("tap", vlan, ("fd", ":".join(map(str, attached.tap_fds))))
     card = properties("nic", vlan, ("macaddr", attached.nic.mac), ("model", model))
     return ["-net", tap, "-net", card]
 
@@ -106,17 +104,16 @@ def cards(completion: Completion, command: Sequence[str]) -> list[str]:
     if not completion.nics:
         return ["-net", "none"]
     vcpus = vcpus_of(command)
-    features, *extras = device_features(completion.hvp, completion.facts, vcpus)
-    model = features["driver"]
+    features = tap_features(completion.hvp, completion.facts, vcpus)
     with_netdev = completion.facts.has_switch("-netdev")
     boots = boots_from(completion.hvp, constants.HT_BO_NETWORK)
     arguments: list[str] = []
     for seq, attached in enumerate(completion.nics):
         if with_netdev:
             index = boot_index(completion.dialect, boots, seq + 1)
-            arguments += _netdev(attached, seq, model, (extras[0], extras[1]), index)
+            arguments += _netdev(attached, seq, features, index)
         else:
-            arguments += _net(attached, seq, model)
+            arguments += _net(attached, seq, features["driver"])
     return arguments
 
 
@@ -124,7 +121,7 @@ def incoming(completion: Completion, _command: Sequence[str]) -> list[str]:
     """-incoming: wait for a migration instead of starting the guest."""
     if not completion.incoming:
         return []
+    if completion.incoming == DEFERRED:
+        return ["-incoming", "defer"]
     address, port = completion.incoming
-    # Without brackets QEMU takes what follows the first colon of the address for the port.
-    host = f"[{address}]" if netutils.IP6Address.IsValid(address) else address
-    return ["-incoming", f"tcp:{host}:{port}"]
+    return ["-incoming", f"tcp:{in_brackets(address)}:{port}"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ganeti import netutils
+
 from ganeti_hv_kvm.hv_kvm.kvm_utils import Escape
 
 Part = str | tuple[str, object] | None
@@ -26,6 +28,11 @@ def properties(*parts: Part) -> str:
 def unix_server(path: str) -> str:
     """A character device that listens on a Unix socket and lets the guest start meanwhile."""
     return f"unix:{Escape(path)},server,nowait"
+
+
+def in_brackets(address: str) -> str:
+    """An address before a colon and a port: without brackets QEMU would end IPv6 at its first."""
+    return f"[{address}]" if netutils.IP6Address.IsValid(address) else address
 
 
 def vcpus_of(command: Sequence[object]) -> int:

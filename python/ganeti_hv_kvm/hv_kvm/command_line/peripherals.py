@@ -6,17 +6,21 @@ import logging
 
 from ganeti import constants, errors
 
-from ganeti_hv_kvm.hv_kvm.q35 import Function
+from ganeti_hv_kvm.hv_kvm.devices import q35
+from ganeti_hv_kvm.hv_kvm.devices.description import Device
+from ganeti_hv_kvm.hv_kvm.devices.q35 import Function, fixed_place
 
 from . import iothreads
 from . import usb as usb_words
 from .boot import has_scsi_cdrom
+from .guest_devices import BALLOON
 from .option import properties, unix_server
 from .request import StartRequest
 
 
-def _sound_output(request: StartRequest) -> str:
-    return "spice" if request.hvp[constants.HV_KVM_SPICE_BIND] else "none"
+def sound_output(spice_bind: str | None) -> str:
+    """Where sound is heard: at the guest's SPICE display, if it has one."""
+    return "spice" if spice_bind else "none"
 
 
 def sound(request: StartRequest) -> list[str]:
@@ -24,18 +28,33 @@ def sound(request: StartRequest) -> list[str]:
     model = request.hvp[constants.HV_SOUNDHW]
     if not model:
         return []
-    output = _sound_output(request)
-    if request.is_q35:
-        return _sound_in_place(request, model, output)
-    if request.facts.has_switch("-soundhw"):
+    has_switch = request.facts.has_switch("-soundhw")
+    output = sound_output(request.hvp[constants.HV_KVM_SPICE_BIND])
+    return sound_card(model, output, is_q35=request.is_q35, has_switch=has_switch)
+
+
+def sound_card(model: str, output: str, *, is_q35: bool, has_switch: bool) -> list[str]:
+    """A sound card.
+
+    Args:
+        model: as soundhw names it.
+        output: where it is heard, QEMU's driver "none" or "spice".
+        has_switch: QEMU has -soundhw.
+
+    Raises:
+        errors.HypervisorError: a q35 cannot have it.
+    """
+    if is_q35:
+        return _sound_in_place(model, output)
+    if has_switch:
         return ["-soundhw", model]
     return ["-audio", properties(("driver", output), ("model", model), ("id", "soundhw"))]
 
 
-def _sound_in_place(request: StartRequest, model: str, output: str) -> list[str]:
+def _sound_in_place(model: str, output: str) -> list[str]:
     """The sound card as a device, as -audio lets nobody choose its slot."""
     backend = ("audiodev", "soundhw-dev")
-    card = [("id", "soundhw"), *request.fixed_place(Function.SOUND)]
+    card = [("id", "soundhw"), *fixed_place(Function.SOUND)]
     devices = {
         "ac97": [properties("AC97", *card, backend)],
         "hda": [
@@ -60,13 +79,17 @@ def scsi_controller(request: StartRequest) -> list[str]:
     model = request.hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE]
     place = request.fixed_place(Function.SCSI_CONTROLLER)
     words = {"driver": model, "id": "scsi", **dict(place)}
-    return ["-device", iothreads.argument(words | iothreads.controller_properties(request))]
+    return ["-device", Device(words | iothreads.controller_properties(request)).as_argument()]
 
 
 def balloon(request: StartRequest) -> list[str]:
     """The balloon, by which Ganeti changes the memory of a running guest."""
-    place = request.fixed_place(Function.BALLOON)
-    return ["-device", properties("virtio-balloon", *place)]
+    if request.options.is_on("balloon", True):
+        place = request.fixed_place(Function.BALLOON)
+        return ["-device", properties(BALLOON, *place)]
+    if request.is_q35:
+        return ["-device", properties("pcie-root-port", *q35.in_place_of_balloon())]
+    return []
 
 
 def monitor(request: StartRequest) -> list[str]:
@@ -104,12 +127,12 @@ def usb_devices(request: StartRequest) -> list[str]:
     Raises HypervisorError for what this QEMU cannot be given.
     """
     words = usb_words.listed(request.hvp[constants.HV_USB_DEVICES])
-    sound_output = _sound_output(request)
+    output = sound_output(request.hvp[constants.HV_KVM_SPICE_BIND])
     return [
         argument
         for number, word in enumerate(words)
         for argument in usb_words.arguments(
-            word, request.facts, is_q35=request.is_q35, number=number, sound=sound_output
+            word, request.facts, is_q35=request.is_q35, number=number, sound=output
         )
     ]
 

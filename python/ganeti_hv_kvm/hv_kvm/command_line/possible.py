@@ -12,10 +12,11 @@ from typing import Any
 
 from ganeti import constants
 
-from ganeti_hv_kvm.hv_kvm import q35
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.devices import q35
+from ganeti_hv_kvm.hv_kvm.ganeti import generation
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
-from . import usb
+from . import memory, usb
 
 Hvparams = Mapping[str, Any]
 
@@ -64,6 +65,7 @@ def refusals(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
     yield from _sound(hvp, facts)
     yield from _cpu(hvp, facts)
     yield from _usb(hvp, facts)
+    yield from _memory(hvp, facts)
 
 
 def _value(hvp: Hvparams, name: str) -> str:
@@ -152,3 +154,18 @@ def _usb(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
         problem = usb.problem(word, facts, plain=usb.takes_plain(facts, is_q35=is_q35))
         if problem:
             yield f"{name}: '{word}' cannot be had: {problem}"
+
+
+def _memory(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+    if not memory.is_wanted(hvp):
+        return
+    said = f"{generation.MEMORY_METHOD} is '{memory.VIRTIO_MEM}'"
+    if facts.lacks_device(memory.DRIVER):
+        yield f"{said}, a device that {facts.path} does not have"
+    if _value(hvp, constants.HV_MEM_PATH):
+        yield (
+            f"{said}, but {constants.HV_MEM_PATH} is set: a guest that grows beyond the huge pages"
+            " of its node would end"
+        )
+    if "-m" in _value(hvp, constants.HV_KVM_EXTRA).split():
+        yield f"{said}, but {constants.HV_KVM_EXTRA} has a size of memory (-m) of its own"

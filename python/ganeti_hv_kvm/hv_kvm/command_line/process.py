@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ganeti import constants
 
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from .option import properties, unix_server
 from .request import Completion, StartRequest

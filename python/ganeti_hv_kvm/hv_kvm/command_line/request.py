@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganeti import constants
 
-from ganeti_hv_kvm.hv_kvm import q35
-from ganeti_hv_kvm.hv_kvm.compat import DIALECT, Dialect
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.devices import q35
+from ganeti_hv_kvm.hv_kvm.firmware import Layout
+from ganeti_hv_kvm.hv_kvm.ganeti.generation import DIALECT, Dialect
+from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
+
+if TYPE_CHECKING:
+    from ganeti import objects
 
 Hvparams = Mapping[str, Any]
 
@@ -44,13 +49,15 @@ class Display(NamedTuple):
 class StartRequest(NamedTuple):
     """An instance to start, and what its stored command depends on."""
 
-    instance: Any
+    instance: objects.Instance
     facts: QemuFacts
     paths: Paths
     display: Display = Display()
     startup_paused: bool = False
     dialect: Dialect = DIALECT
     disk_count: int = 0
+    needs_smm: bool = False
+    options: Options = Options()
 
     @property
     def hvp(self) -> Hvparams:
@@ -90,9 +97,25 @@ class StartRequest(NamedTuple):
 class AttachedNic(NamedTuple):
     """A NIC with the file descriptors of its TAP device, one for each queue."""
 
-    nic: Any
+    nic: objects.NIC
     tap_fds: Sequence[int]
     vhost_fds: Sequence[int] = ()
+
+
+class FirmwareDisk(NamedTuple):
+    """The guest's firmware disk on this node.
+
+    Attributes:
+        path: of a file or a block device.
+        is_file: which of both.
+        direct: past the host's page cache.
+        layout: its regions.
+    """
+
+    path: str
+    is_file: bool
+    direct: bool
+    layout: Layout
 
 
 class Completion(NamedTuple):
@@ -101,10 +124,11 @@ class Completion(NamedTuple):
     ``hvp`` are the parameters that the guest was first started with, filled up with those of
     today; ``instance.hvparams`` are those of today. ``disks`` are (disk with its hvinfo, link,
     URI), ``incoming`` is the address and port of a migration to wait for. ``pool_user`` is the
-    name of the user that was taken from the cluster's pool, if one was.
+    name of the user that was taken from the cluster's pool, if one was. ``memory`` are the MiB that
+    the guest is to have in all; None for the instance's maximum.
     """
 
-    instance: Any
+    instance: objects.Instance
     hvp: Hvparams
     facts: QemuFacts
     paths: Paths
@@ -112,7 +136,10 @@ class Completion(NamedTuple):
     disks: Sequence[tuple[Any, str, str | None]] = ()
     incoming: tuple[str, int | str] | None = None
     pool_user: str | None = None
+    memory: int | None = None
     dialect: Dialect = DIALECT
+    options: Options = Options()
+    firmware: FirmwareDisk | None = None
 
     @property
     def today(self) -> Hvparams:

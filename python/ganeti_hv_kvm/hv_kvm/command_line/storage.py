@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganeti import constants, errors
 
-from ganeti_hv_kvm.hv_kvm.compat import DISCARD_DEFAULT
-from ganeti_hv_kvm.hv_kvm.devices import device_id, device_string, drive_uri
+from ganeti_hv_kvm.hv_kvm.devices import description
+from ganeti_hv_kvm.hv_kvm.devices.description import OPENED_FOR_GOOD, Backend
+from ganeti_hv_kvm.hv_kvm.devices.places import device_id, drive_uri, is_userspace
+from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
+from ganeti_hv_kvm.hv_kvm.ganeti.generation import DISCARD_DEFAULT
 from ganeti_hv_kvm.hv_kvm.kvm_utils import (
-    DictToQemuStringNotation,
     EffectiveCache,
     GetCacheSettings,
     ParseStorageUriToBlockdevParam,
-    TranslateBoolToOnOff,
 )
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from . import ide, iothreads
 from .boot import boot_index, boot_option, boots_from
-from .option import Part, properties, vcpus_of
+from .option import vcpus_of
 from .request import Completion
 
-# These hand the guest's commands to the host's device; QEMU has no cache mode for them.
-_PASSTHROUGH = frozenset({constants.HT_DISK_SCSI_BLOCK, constants.HT_DISK_SCSI_GENERIC})
+if TYPE_CHECKING:
+    from ganeti import objects
 
 
 def aio_cache(disk_aio: str | None, disk_cache: str, dev_type: str) -> str:
@@ -40,15 +42,21 @@ def aio_cache(disk_aio: str | None, disk_cache: str, dev_type: str) -> str:
     return f",aio={aio}" + (f",cache={cache}" if cache else "")
 
 
-def block_node(target: str, disk: Any, hvp: Mapping[str, Any], node_name: str) -> dict[str, Any]:
-    """The block node of a disk, nested as in QMP's blockdev-add.
+def block_node(
+    target: str,
+    disk: objects.Disk,
+    hvp: Mapping[str, Any],
+    node_name: str,
+    *,
+    has_auto_read_only: bool = False,
+) -> Backend:
+    """The block node of a disk.
 
     ``target`` is a file, a block device or, with access mode userspace, a storage URI. Raises
     HypervisorError for a URI or a cache mode that QEMU does not know.
     """
     _, direct, no_flush = GetCacheSettings(hvp[constants.HV_DISK_CACHE], disk.dev_type)
-    access = disk.params.get(constants.LDP_ACCESS, constants.DISK_KERNELSPACE)
-    if access == constants.DISK_USERSPACE:
+    if is_userspace(disk):
         protocol = ParseStorageUriToBlockdevParam(target)
     else:
         is_file = disk.dev_type in constants.DTS_FILEBASED
@@ -58,17 +66,20 @@ def block_node(target: str, disk: Any, hvp: Mapping[str, Any], node_name: str) -
             "aio": hvp[constants.HV_KVM_DISK_AIO] or constants.HT_KVM_AIO_THREADS,
         }
     discard = hvp[constants.HV_DISK_DISCARD]
-    return {
-        "driver": "raw",
-        "node-name": node_name,
-        # A guest started by Ganeti 3.0 may say "default", which block nodes do not know.
-        "discard": discard if discard in ("ignore", "unmap") else constants.HT_DISCARD_IGNORE,
-        "cache": {"direct": direct, "no-flush": no_flush},
-        "file": protocol,
-    }
+    return Backend(
+        {
+            "driver": "raw",
+            "node-name": node_name,
+            # A guest started by Ganeti 3.0 may say "default", which block nodes do not know.
+            "discard": discard if discard in ("ignore", "unmap") else constants.HT_DISCARD_IGNORE,
+            "cache": {"direct": direct, "no-flush": no_flush},
+            "file": protocol,
+            **(OPENED_FOR_GOOD if has_auto_read_only else {}),
+        }
+    )
 
 
-def _node_name(disk: Any) -> str:
+def _node_name(disk: objects.Disk) -> str:
     hvinfo = disk.hvinfo or {}
     return str(hvinfo.get("id") or device_id(constants.HOTPLUG_TARGET_DISK, disk))
 
@@ -103,51 +114,72 @@ class _Served(NamedTuple):
 def _served(completion: Completion, command: Sequence[str]) -> _Served:
     hvp, vcpus = completion.hvp, vcpus_of(command)
     threads = iothreads.disk_properties(hvp, iothreads.count(hvp, completion.facts, vcpus), vcpus)
+    threads = threads or _served_by_tag(completion, vcpus)
     on_scsi = hvp[constants.HV_DISK_TYPE] in constants.HT_SCSI_DEVICE_TYPES
     return _Served(threads, on_scsi and iothreads.is_said_in_json(command))
 
 
+def _served_by_tag(completion: Completion, vcpus: int) -> dict[str, Any]:
+    options, hvp, facts = completion.options, completion.hvp, completion.facts
+    return iothreads.tag_properties(hvp, iothreads.count_by_tag(options, hvp, facts, vcpus))
+
+
 def _blockdev(
-    completion: Completion, disk: Any, target: str, boot: bool, served: _Served
+    completion: Completion, disk: objects.Disk, target: str, boot: bool, served: _Served
 ) -> list[str]:
     hvp, node = completion.hvp, _node_name(disk)
     writeback, _, _ = GetCacheSettings(hvp[constants.HV_DISK_CACHE], disk.dev_type)
-    model = hvp[constants.HV_DISK_TYPE]
-    on_ide = model == constants.HT_DISK_IDE
-    place = ide.device_words(disk.hvinfo) if on_ide else disk.hvinfo
-    cache = None if model in _PASSTHROUGH else ("write-cache", TranslateBoolToOnOff(writeback))
-    more = [("drive", node), cache, boot_index(completion.dialect, boot)]
-    block = block_node(target, disk, hvp, node)
-    if completion.facts.has_auto_read_only:
-        # QEMU 4.0 reopens files when that changes, as another user, and a migration then fails.
-        block["auto-read-only"] = False
+    on_ide = hvp[constants.HV_DISK_TYPE] == constants.HT_DISK_IDE
+    place = ide.device_words(disk.hvinfo) if on_ide else iothreads.without_threads(disk.hvinfo)
+    device = description.disk(
+        place,
+        node,
+        writeback,
+        boot_index=boot_index(completion.dialect, boot),
+        threads=served.threads,
+    )
+    has_auto_read_only = completion.facts.has_auto_read_only
+    block = block_node(target, disk, hvp, node, has_auto_read_only=has_auto_read_only)
     return [
-        *("-device", iothreads.served(place, served.threads, more, in_json=served.in_json)),
-        *("-blockdev", DictToQemuStringNotation(block)),
+        *("-device", device.as_argument(in_json=served.in_json)),
+        *("-blockdev", block.as_argument()),
     ]
 
 
-def _drive(completion: Completion, disk: Any, target: str, boot: bool) -> list[str]:
-    hvp, facts = completion.hvp, completion.facts
+def drive(
+    disk: objects.Disk, target: str, hvp: Mapping[str, Any], facts: QemuFacts, *, boot: bool = False
+) -> Backend:
+    """A disk's legacy drive, -drive: what Ganeti 3.0 knows.
+
+    Args:
+        target: a file, a block device or, with access mode userspace, a storage URI.
+        boot: old QEMU is told by a flag that the guest starts from it.
+    """
     model, discard = hvp[constants.HV_DISK_TYPE], hvp[constants.HV_DISK_DISCARD]
     has_device = facts.has_device(_driver(model))
     # QEMU without this device model has a bus by the name instead.
     bus = "virtio" if model == constants.HT_DISK_PARAVIRTUAL else model
-    boot_flag = boot and facts.needs_boot_flag and model != constants.HT_DISK_IDE
     cache = aio_cache(hvp[constants.HV_KVM_DISK_AIO], hvp[constants.HV_DISK_CACHE], disk.dev_type)
-    node = _node_name(disk)
-    parts: list[Part] = [
-        ("file", target),
-        ("format", "raw"),
-        ("if", "none" if has_device else bus),
-        ("boot", "on") if boot_flag else None,
-        cache.removeprefix(","),
-        None if discard in ("", DISCARD_DEFAULT) else ("discard", discard),
-        ("id", node) if has_device else None,
-        ("auto-read-only", "off") if facts.has_auto_read_only else None,
-    ]
-    device = properties(device_string(disk.hvinfo), ("drive", node)) if has_device else ""
-    return [*(("-device", device) if device else ()), "-drive", properties(*parts)]
+    words: dict[str, Any] = {"file": target, "format": "raw", "if": "none" if has_device else bus}
+    if boot and facts.needs_boot_flag and model != constants.HT_DISK_IDE:
+        words["boot"] = True
+    words |= dict(word.split("=") for word in cache.removeprefix(",").split(","))
+    if discard not in ("", DISCARD_DEFAULT):
+        words["discard"] = discard
+    if has_device:
+        words["id"] = _node_name(disk)
+    return Backend({**words, **(OPENED_FOR_GOOD if facts.has_auto_read_only else {})})
+
+
+def _drive(
+    completion: Completion, disk: objects.Disk, target: str, boot: bool, threads: Mapping[str, Any]
+) -> list[str]:
+    hvp, facts = completion.hvp, completion.facts
+    arguments = ["-drive", drive(disk, target, hvp, facts, boot=boot).as_argument()]
+    if not facts.has_device(_driver(hvp[constants.HV_DISK_TYPE])):
+        return arguments
+    device = description.disk(disk.hvinfo, _node_name(disk), None, threads=threads)
+    return ["-device", device.as_argument(), *arguments]
 
 
 def disks(completion: Completion, command: Sequence[str]) -> list[str]:
@@ -159,19 +191,21 @@ def disks(completion: Completion, command: Sequence[str]) -> list[str]:
     if dialect.blockdev:
         _blockdev_driver(completion)
         served = _served(completion, command)
+    by_tag = _served_by_tag(completion, vcpus_of(command))
     boots = boots_from(completion.hvp, constants.HT_BO_DISK)
     arguments: list[str] = []
-    for index, (disk, link, uri) in enumerate(completion.disks):
+    data_disks = boot_type.numbered_data_disks(completion.disks)
+    for place, (index, (disk, link, uri)) in enumerate(data_disks):
         if disk.mode != constants.DISK_RDWR:
             raise errors.HypervisorError(
                 f"disk {index} of {completion.instance.name} is read-only; KVM disks cannot be"
             )
-        boot = boots and index == 0
+        boot = boots and place == 0
         if boot:
             arguments += boot_option(dialect, "c")
         target = drive_uri(disk, link, uri)
         if dialect.blockdev:
             arguments += _blockdev(completion, disk, target, boot, served)
         else:
-            arguments += _drive(completion, disk, target, boot)
+            arguments += _drive(completion, disk, target, boot, by_tag)
     return arguments

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ganeti import constants, errors
 
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from .option import Part, properties
 
@@ -57,8 +57,10 @@ class _Words(NamedTuple):
 
 
 def listed(text: str) -> list[str]:
-    """The devices of the parameter usb_devices: Ganeti's manual says that spaces part them, its
-    code that commas do."""
+    """Take the parameter usb_devices apart.
+
+    Ganeti's manual says that spaces part the devices, its code that commas do.
+    """
     return [word for word in re.split(r"[,\s]+", text) if word]
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ganeti import errors
 
-from ganeti_hv_kvm.hv_kvm.host import child_status
+from ganeti_hv_kvm.hv_kvm.ganeti import child_status
 
 _Class = TypeVar("_Class", bound=type)
 

@@ -11,16 +11,20 @@ from __future__ import annotations
 import enum
 import functools
 import logging
-import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ganeti import constants, errors
 
 from ganeti_hv_kvm import original
 
-#: What an operator may set.
-VARIABLE = "GANETI_HV_KVM_UNKNOWN_PARAMETERS"
+from . import settings
+from .settings import UNKNOWN_PARAMETERS
+
+if TYPE_CHECKING:
+    from ganeti import objects
+
+_NAME = UNKNOWN_PARAMETERS.name
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -37,14 +41,8 @@ class Policy(enum.Enum):
 
 
 def policy() -> Policy:
-    """Tell what the operator chose; a value that means nothing is logged, and means DELEGATE."""
-    text = os.environ.get(VARIABLE, "")
-    try:
-        return Policy(text) if text else Policy.DELEGATE
-    except ValueError:
-        choices = ", ".join(choice.value for choice in Policy)
-        logging.warning("%s is %r, which is none of %s: delegate it is", VARIABLE, text, choices)
-        return Policy.DELEGATE
+    """Tell what the operator chose."""
+    return Policy(UNKNOWN_PARAMETERS.value())
 
 
 def _defaults() -> Mapping[str, Any]:
@@ -99,7 +97,7 @@ def report(unknown: list[str]) -> str | None:
         return None
     ours = f"this version of ganeti-hv-kvm does not know {', '.join(unknown)}"
     if policy() is Policy.REFUSE:
-        return f"{ours}: guests that use it are not started ({VARIABLE}=refuse). Upgrade it"
+        return f"{ours}: guests that use it are not started ({_NAME}=refuse). Upgrade it"
     try:
         _own_class()
     except ImportError as err:
@@ -116,18 +114,20 @@ def own_class(whose: str, unknown: list[str], *hvparams: Mapping[str, Any] | Non
         hvparams: the guest's parameters: today's, and those of its start where there are any.
 
     Raises:
-        errors.HypervisorError: the guest uses an unknown parameter, and nobody may or can build it.
+        errors.HypervisorError: the guest uses an unknown parameter, and nobody may or can build it,
+            or who is to cannot be told.
     """
     using: dict[str, Any] = {}
     for parameters in hvparams:
         using |= used(unknown, parameters)
     if not using:
         return None
+    settings.check()
     why = f"{whose} uses what this version of ganeti-hv-kvm does not know ({_text(using)})"
     if policy() is Policy.REFUSE:
         raise errors.HypervisorError(
-            f"{why}, and {VARIABLE} is refuse: nothing was done. Upgrade ganeti-hv-kvm, or set"
-            f" {VARIABLE}=delegate"
+            f"{why}, and {_NAME} is refuse: nothing was done. Upgrade ganeti-hv-kvm, or set"
+            f" {_NAME}=delegate"
         )
     try:
         own = _own_class()
@@ -145,7 +145,7 @@ def left_to_own_module(method: _Method) -> _Method:
     """
 
     @functools.wraps(method)
-    def choose(self: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+    def choose(self: Any, instance: objects.Instance, *args: Any, **kwargs: Any) -> Any:
         own = self._OwnClass(instance)
         if own is not None:
             return getattr(own(), method.__name__)(instance, *args, **kwargs)

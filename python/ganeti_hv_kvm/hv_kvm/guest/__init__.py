@@ -1,1 +1,1 @@
-"""One guest on this node: its files, its process, what its QEMU is told while it runs."""
+"""One guest on this node: its files, its process, and how a failed change is undone."""

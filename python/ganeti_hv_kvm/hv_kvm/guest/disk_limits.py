@@ -1,4 +1,4 @@
-"""How much a guest may read and write: upstream's parameters disk_iops and disk_bps.
+"""How much a guest may read and write: tags, or upstream's parameters disk_iops and disk_bps.
 
 QEMU is told by ``block_set_io_throttle``. That is no part of the guest's command line, nor of its
 migration: it is told again at each start, to the QEMU that waits for a migration, and of each disk
@@ -8,18 +8,26 @@ that is added.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganeti import constants, errors
 
-from ganeti_hv_kvm.hv_kvm.devices import device_id
+from ganeti_hv_kvm.hv_kvm.devices.places import device_id
+from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import DiskLimit, Options
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 _IOPS: str | None = getattr(constants, "HV_DISK_IOPS", None)
 _BPS: str | None = getattr(constants, "HV_DISK_BPS", None)
 
 
+#: A disk as a runtime has it: Ganeti's ``objects.Disk`` with its ``hvinfo``, its link, its URI.
+Entry = tuple[Any, str, str | None]
+
+
 class DiskLimits(NamedTuple):
-    """What all disks of a guest may do together; 0 is no limit.
+    """What a disk, or all disks of a guest together, may do; 0 is no limit.
 
     Attributes:
         iops: requests a second, reads and writes together.
@@ -33,52 +41,127 @@ class DiskLimits(NamedTuple):
         return bool(self.iops or self.bps)
 
 
-def of(hvparams: Mapping[str, Any]) -> DiskLimits:
-    """Give the limits that a guest's parameters ask for, where Ganeti has such parameters."""
+class GuestLimits(NamedTuple):
+    """The limits of a guest.
+
+    Attributes:
+        common: of all disks together, but for those with limits of their own.
+        own: of single disks, by their number.
+    """
+
+    common: DiskLimits = DiskLimits()
+    own: Mapping[int, DiskLimits] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.common) or any(self.own.values())
+
+
+def of(hvparams: Mapping[str, Any], options: Options) -> GuestLimits:
+    """Give a guest's limits: by tag, else by its parameters, where Ganeti has such.
+
+    What a disk with a limit of its own does not say itself it gets from those of all, for itself
+    alone: in QEMU a disk is in one group.
+    """
+    common = _filled(
+        options.limit_of_all_disks,
+        DiskLimits(
+            iops=int(hvparams.get(_IOPS) or 0) if _IOPS else 0,
+            bps=int(hvparams.get(_BPS) or 0) if _BPS else 0,
+        ),
+    )
+    own = options.limits_of_a_disk
+    return GuestLimits(common, {number: _filled(own[number], common) for number in own})
+
+
+def _filled(wanted: DiskLimit, rest: DiskLimits) -> DiskLimits:
     return DiskLimits(
-        iops=int(hvparams.get(_IOPS) or 0) if _IOPS else 0,
-        bps=int(hvparams.get(_BPS) or 0) if _BPS else 0,
+        rest.iops if wanted.iops is None else wanted.iops,
+        rest.bps if wanted.bps is None else wanted.bps,
     )
 
 
-def apply(qmp: Any, limits: DiskLimits, disks: Iterable[Any], group: str) -> None:
-    """Let the disks share the limits; a limit that was set before is replaced.
+def apply(
+    qmp: QmpConnection, limits: GuestLimits, disks: Iterable[tuple[int, Entry]], instance_uuid: str
+) -> None:
+    """Let disks have their limits; what was set before is replaced, also by none.
 
     Args:
         qmp: the guest's monitor, connected.
-        disks: Ganeti's ``objects.Disk``, with their ``hvinfo``.
-        group: QEMU's name for what shares the limits, such as the instance's UUID.
+        disks: each with its number among the guest's disks.
+        instance_uuid: QEMU's name for what shares the limits.
 
     Raises:
         errors.HypervisorError: a disk is not found in QEMU, or QEMU refuses; the disks before it
             have their limits.
     """
     found = _block_devices(qmp.execute_qmp("query-block"))
-    for disk in disks:
-        devid = (disk.hvinfo or {}).get("id") or device_id(constants.HOTPLUG_TARGET_DISK, disk)
-        if devid not in found:
+    for number, entry in disks:
+        devid, device = _id(entry), _find(found, entry)
+        if device is None:
             raise errors.HypervisorError(
-                f"the limits of disk {disk.uuid} cannot be set: QEMU has no disk {devid}"
+                f"the limits of disk {entry[0].uuid} cannot be set: QEMU has no disk {devid}"
             )
+        limit, group = limits.common, instance_uuid
+        if number in limits.own:
+            limit, group = limits.own[number], f"{instance_uuid}-{devid}"
         arguments = dict.fromkeys(("bps_rd", "bps_wr", "iops_rd", "iops_wr"), 0)
-        arguments |= {"bps": limits.bps, "iops": limits.iops}
-        qmp.execute_qmp("block_set_io_throttle", {**arguments, "id": found[devid], "group": group})
+        arguments |= {"bps": limit.bps, "iops": limit.iops}
+        qmp.execute_qmp("block_set_io_throttle", {**arguments, "id": device.name, "group": group})
 
 
-def _block_devices(answer: Any) -> dict[str, str]:
-    """The name by which QEMU's block commands know a disk, by the disk's id.
+def in_force(qmp: QmpConnection, disks: Iterable[Entry]) -> list[DiskLimits | None]:
+    """Ask a connected QEMU for the limits of disks; None for one that it does not have.
 
-    That of a virtio disk is a path in QEMU's object tree, that of another one its id; an IDE disk
-    has no id, and is found by its block node or drive, which is named after the disk too.
+    Raises:
+        errors.HypervisorError: it does not tell.
     """
-    found: dict[str, str] = {}
+    found = _block_devices(qmp.execute_qmp("query-block"))
+    seen = [_find(found, entry) for entry in disks]
+    return [device.limits if device else None for device in seen]
+
+
+def _id(entry: Entry) -> str:
+    disk = entry[0]
+    return str((disk.hvinfo or {}).get("id") or device_id(constants.HOTPLUG_TARGET_DISK, disk))
+
+
+def _find(found: Mapping[str, _BlockDevice], entry: Entry) -> _BlockDevice | None:
+    return found.get(_id(entry)) or found.get(entry[1])
+
+
+class _BlockDevice(NamedTuple):
+    """A disk in QEMU: how its block commands know it, and its limits."""
+
+    name: str
+    limits: DiskLimits
+
+
+def _block_devices(answer: Any) -> dict[str, _BlockDevice]:
+    """The disks of QEMU's answer to query-block, by their ids.
+
+    The name of a virtio disk is a path in QEMU's object tree, that of another one its id. An IDE
+    disk has no id: it is found by its block node, which is named after the disk, or by its file.
+    """
+    found: dict[str, _BlockDevice] = {}
     for entry in answer if isinstance(answer, list) else ():
         name = entry.get("qdev") if isinstance(entry, dict) else None
         if isinstance(name, str):
             inserted = entry.get("inserted")
-            node = inserted.get("node-name") if isinstance(inserted, dict) else None
+            inserted = inserted if isinstance(inserted, dict) else {}
+            device = _BlockDevice(
+                name, DiskLimits(_limit(inserted.get("iops")), _limit(inserted.get("bps")))
+            )
             path = name.removesuffix("/virtio-backend")
-            for alias in (path.rpartition("/")[2], node, entry.get("device")):
+            for alias in (
+                path.rpartition("/")[2],
+                inserted.get("node-name"),
+                entry.get("device"),
+                inserted.get("file"),
+            ):
                 if isinstance(alias, str) and alias:
-                    found.setdefault(alias, name)
+                    found.setdefault(alias, device)
     return found
+
+
+def _limit(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -1,1 +1,1 @@
-"""This node: what it lends to guests, and what of it may be short."""
+"""This node: its network, the files on it, and what of it may be short."""

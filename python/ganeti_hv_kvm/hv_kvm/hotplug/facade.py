@@ -6,29 +6,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, errors
-from ganeti.hypervisor import hv_base
 
-from ganeti_hv_kvm.hv_kvm import bus_manager, compat, q35, settings
+from ganeti_hv_kvm.hv_kvm import bus_manager
 from ganeti_hv_kvm.hv_kvm.bus_manager import BusAllocatorManager
+from ganeti_hv_kvm.hv_kvm.devices import q35
+from ganeti_hv_kvm.hv_kvm.devices.places import check_kind
+from ganeti_hv_kvm.hv_kvm.ganeti import generation, settings
 from ganeti_hv_kvm.hv_kvm.ganeti.unknown_parameters import left_to_own_module
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
+from ganeti_hv_kvm.hv_kvm.lifecycle.guest_access import GuestAccess
 
-from . import exchange, operations, support
-from .guest import Guest, Hooks, NicFunction, hvinfos
+from . import memory, operations, prerequisites, replace_nic, vcpus
+from .device import doing, hvinfos
 
 if TYPE_CHECKING:
-    from ganeti_hv_kvm.hv_kvm import launch
-    from ganeti_hv_kvm.hv_kvm.instance_files import InstanceFiles
-
-
-def _down_script() -> NicFunction | None:
-    """Ganeti's function that runs the node's script for a NIC that has gone, where it has one."""
-    run = getattr(hv_base, "DeConfigureNIC", None)
-    if run is None:
-        return None
-    return lambda instance, seq, nic, tap: run(
-        [compat.NIC_SETUP_SCRIPT, tap], instance, seq, nic, tap
-    )
+    from ganeti import objects
 
 
 def _check_settings() -> None:
@@ -38,81 +30,114 @@ def _check_settings() -> None:
         raise errors.HotplugError(str(err)) from err
 
 
-class HotplugMethods:
+class HotplugMethods(GuestAccess):
     """Mixed into the hypervisor; all raise ``errors.HotplugError``."""
 
-    if TYPE_CHECKING:
-
-        @classmethod
-        def _Files(cls, instance_name: str) -> InstanceFiles: ...
-        def _Hooks(self) -> launch.Hooks: ...
-        def _OwnClass(self, instance: Any, serialized_runtime: Any = None) -> Any: ...
-        def _LoadKVMRuntime(self, instance: Any) -> KVMRuntime: ...
-        def _SaveKVMRuntime(self, instance: Any, kvm_runtime: Any) -> None: ...
-
-    def _RunningGuest(self, instance: Any) -> Guest:
-        lent = self._Hooks()
-        hooks = Hooks(
-            open_tap=lent.open_tap,
-            qmp_connection=lent.qmp_connection,
-            configure_nic=lent.configure_nic,
-            load_runtime=self._LoadKVMRuntime,
-            save_runtime=self._SaveKVMRuntime,
-            deconfigure_nic=_down_script(),
-        )
-        return Guest(instance, self._Files(instance.name), hooks)
-
-    def _ReconcileDevices(self, instance: Any) -> None:
+    def _ReconcileDevices(self, instance: objects.Instance) -> None:
         """Bring the runtime file up to date with QEMU's devices."""
-        operations.reconcile(self._RunningGuest(instance))
+        operations.reconcile(self._Guest(instance))
 
-    def VerifyHotplugSupport(self, instance: Any, action: str, dev_type: str) -> None:
+    def VerifyHotplugSupport(self, instance: objects.Instance, action: str, dev_type: str) -> None:
         """Check that devices of this kind can be added, removed or changed.
 
         Args:
             action: ``constants.HOTPLUG_ACTION_*``.
             dev_type: ``constants.HOTPLUG_TARGET_*``.
         """
-        support.verify(self._RunningGuest(instance), action, dev_type)
+        if dev_type not in prerequisites.grows():
+            check_kind(dev_type)
+        prerequisites.verify(self._Guest(instance), action, dev_type)
 
-    def HotplugSupported(self, instance: Any) -> None:
+    def HotplugSupported(self, instance: objects.Instance) -> None:
         """Check that the instance runs, on a QEMU that can add and remove devices."""
-        support.verify_in_general(self._RunningGuest(instance))
+        prerequisites.verify_in_general(self._Guest(instance))
 
     @left_to_own_module
-    def HotAddDevice(self, instance: Any, dev_type: str, device: Any, extra: Any, seq: int) -> None:
+    def HotAddDevice(
+        self, instance: objects.Instance, dev_type: str, device: Any, extra: Any, seq: int
+    ) -> None:
         """Give the guest a disk or a NIC; a failure leaves nothing, or says what it leaves.
 
         Args:
             device: Ganeti's ``objects.Disk`` or ``objects.NIC``.
             extra: of a disk: (link, URI or None).
             seq: the device's number among its kind.
+
+        Where Ganeti hot-plugs vCPUs and memory, ``device`` is how many vCPUs, or MiB, the guest is
+        to have in all; anything else stands for what ``instance.beparams`` has.
         """
         _check_settings()
-        operations.add(self._RunningGuest(instance), dev_type, device, extra, seq)
+        if dev_type in prerequisites.grows():
+            self._Grow(instance, dev_type, device)
+            return
+        check_kind(dev_type)
+        operations.add(self._Guest(instance), dev_type, device, extra, seq)
 
     def HotDelDevice(
-        self, instance: Any, dev_type: str, device: Any, _: Any, seq: int
+        self, instance: objects.Instance, dev_type: str, device: Any, _: Any, seq: int
     ) -> dict[str, Any]:
         """Take a disk or a NIC from the guest, once the guest lets go, and tell where it sat."""
         _check_settings()
-        return operations.remove(self._RunningGuest(instance), dev_type, device, seq)
+        if dev_type in prerequisites.grows():
+            self.VerifyHotplugSupport(instance, constants.HOTPLUG_ACTION_REMOVE, dev_type)
+        check_kind(dev_type)
+        return operations.remove(self._Guest(instance), dev_type, device, seq)
 
     @left_to_own_module
-    def HotModDevice(self, instance: Any, dev_type: str, device: Any, _: Any, seq: int) -> None:
-        """Replace a NIC by one with other parameters; if that fails, the guest keeps the old."""
-        _check_settings()
-        exchange.modify(self._RunningGuest(instance), dev_type, device, seq)
+    def HotModDevice(
+        self, instance: objects.Instance, dev_type: str, device: Any, _: Any, seq: int
+    ) -> None:
+        """Replace a NIC by one with other parameters; if that fails, the guest keeps the old.
 
-    def ResizeDisk(self, instance: Any, disk: Any, new_size: int) -> None:
+        For vCPUs and memory this is ``HotAddDevice``.
+        """
+        _check_settings()
+        if dev_type in prerequisites.grows():
+            self._Grow(instance, dev_type, device)
+            return
+        check_kind(dev_type)
+        replace_nic.modify(self._Guest(instance), dev_type, device, seq)
+
+    def ResizeDisk(self, instance: objects.Instance, disk: objects.Disk, new_size: int) -> None:
         """Let the guest see that a disk has grown to ``new_size`` bytes."""
         _check_settings()
-        operations.resize_disk(self._RunningGuest(instance), disk, new_size)
+        operations.resize_disk(self._Guest(instance), disk, new_size)
+
+    def HotModvCPUs(self, instance: objects.Instance, amount: int) -> None:
+        """Give the guest vCPUs until it has ``amount``; one that has as many or more keeps them.
+
+        Its operating system brings them online.
+        """
+        _check_settings()
+        operations.grow(self._Guest(instance), operations.VCPUS, int(amount))
+
+    def HotAddMemory(self, instance: objects.Instance, amount: int) -> None:
+        """Give the guest memory until it has ``amount`` MiB; this returns when it has."""
+        _check_settings()
+        operations.grow(self._Guest(instance), operations.MEMORY, int(amount))
+
+    def VerifyvCPUHotplugSupport(self, instance: objects.Instance, amount: int) -> None:
+        """Check that the guest can be given vCPUs until it has ``amount``."""
+        guest = self._Guest(instance)
+        with doing(guest, f"growing to {amount} vCPUs"):
+            vcpus.verify(guest, guest.load(), int(amount))
+
+    def VerifyMemoryHotplugSupport(self, instance: objects.Instance, amount: int) -> None:
+        """Check that the guest can be given memory until it has ``amount`` MiB."""
+        guest = self._Guest(instance)
+        with doing(guest, f"growing to {amount} MiB of memory"):
+            memory.verify(guest, guest.load(), int(amount))
+
+    def _Grow(self, instance: objects.Instance, dev_type: str, device: Any) -> None:
+        for_vcpus = dev_type == generation.VCPU_TARGET
+        stored = constants.BE_VCPUS if for_vcpus else constants.BE_MAXMEM
+        wanted = device if type(device) is int else instance.beparams[stored]
+        (self.HotModvCPUs if for_vcpus else self.HotAddMemory)(instance, wanted)
 
     # Names that Ganeti's tests and site code reach
 
     def _VerifyHotplugCommand(self, _instance: Any, kvm_devid: str, should_exist: bool) -> None:
-        operations.verify_device(self._RunningGuest(_instance), kvm_devid, should_exist)
+        operations.verify_device(self._Guest(_instance), kvm_devid, should_exist)
 
     def _get_bus_manager(
         self,

@@ -12,14 +12,18 @@ from typing import Any
 
 from ganeti import constants, errors, utils
 
-from ganeti_hv_kvm.hv_kvm import command_line, instance_files, nics
-from ganeti_hv_kvm.hv_kvm.instance_files import InstanceFiles
+from ganeti_hv_kvm.hv_kvm import command_line
+from ganeti_hv_kvm.hv_kvm.ganeti import guest_options
+from ganeti_hv_kvm.hv_kvm.guest import files as instance_files
+from ganeti_hv_kvm.hv_kvm.guest.files import InstanceFiles
+from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
+from ganeti_hv_kvm.hv_kvm.host import nic_mtu, nic_scripts, taps
+from ganeti_hv_kvm.hv_kvm.host.taps import HostNic
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
-from ganeti_hv_kvm.hv_kvm.monitor_devices import tap_fd_names
-from ganeti_hv_kvm.hv_kvm.nics import HostNic
-from ganeti_hv_kvm.hv_kvm.undo import Undo
+from ganeti_hv_kvm.hv_kvm.qemu.device_commands import tap_fd_names
 
-from .guest import Guest, Plug
+from .device import HotplugDevice
 
 _NUMBER = r"[0-9]+"
 
@@ -43,98 +47,94 @@ class Prepared:
 
 
 @contextlib.contextmanager
-def prepared(guest: Guest, runtime: KVMRuntime, plug: Plug) -> Iterator[Prepared]:
+def prepared(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> Iterator[Prepared]:
     """Make a TAP device and put it into its network; QEMU is not told of it.
 
     A failure, here or in the block, leaves neither the device nor, where this Ganeti has a script
     for that, its place in the network.
     """
     vcpus = command_line.vcpus_of(runtime.kvm_cmd)
-    features, _, _ = command_line.device_features(guest.hvp(runtime), guest.facts(), vcpus)
-    host_nics = nics.open_taps([plug.device], features, guest.hooks.open_tap)
+    features = command_line.tap_features(guest.hvp(runtime), guest.facts(), vcpus)
+    host_nics = taps.open_taps([dev.device], features, guest.seams.open_tap)
     try:
         ready = Prepared(host_nics[0], features)
         try:
-            guest.hooks.configure_nic(guest.instance, plug.seq, plug.device, ready.host.tap)
+            guest.seams.configure_nic(guest.instance, dev.seq, dev.device, ready.host.tap)
             yield ready
         except BaseException:
             if not ready.is_handed_over:
-                _deconfigure(guest, plug, ready.host.tap)
+                nic_scripts.undo(guest.instance, dev.seq, dev.device, ready.host.tap)
             raise
     finally:
         # QEMU has duplicates of its own.
-        nics.close(host_nics)
+        taps.close(host_nics)
 
 
-def add(guest: Guest, plug: Plug, ready: Prepared, undo: Undo) -> None:
+def mtu_at_birth(guest: Guest, dev: HotplugDevice) -> dict[str, int]:
+    """Give what a new NIC says of its MTU; a tag that it cannot follow is only logged."""
+    try:
+        return nic_mtu.at_birth(dev.device, guest_options.for_running(guest.instance))
+    except errors.HypervisorError as err:
+        guest_options.warn(guest.name, err)
+        return {}
+
+
+def add(guest: Guest, dev: HotplugDevice, ready: Prepared, undo: Undo) -> None:
     """Give the guest a NIC whose place is in its ``hvinfo``."""
     host, features = ready.host, ready.features
-    names = tap_fd_names(plug.devid, features)
-    undo.add(f"{plug.devid} in QEMU", lambda: _take_back(guest, plug, host.tap, names))
+    names = tap_fd_names(dev.devid, features)
+    undo.add(f"{dev.devid} in QEMU", lambda: _take_back(guest, dev, host.tap, names))
     ready.is_handed_over = True
     with guest.monitor() as qmp:
         chrooted = guest.instance.hvparams[constants.HV_KVM_USE_CHROOT]
-        qmp.HotAddNic(plug.device, plug.devid, host.tapfds, host.vhostfds, features, chrooted)
-    record_tap(guest.files, plug.seq, host.tap)
+        qmp.HotAddNic(dev.device, dev.devid, host.tapfds, host.vhostfds, features, chrooted)
+    record_tap(guest.files, dev.seq, host.tap)
 
 
-def set_up_again(guest: Guest, plug: Plug) -> None:
+def set_up_again(guest: Guest, dev: HotplugDevice) -> None:
     """Lead the network back to a NIC that the guest keeps, after another was set up in its place.
 
     Where addresses are routed, there is one route for both. A failure is only logged: nothing that
     the guest has was touched.
     """
-    if plug.device.nicparams[constants.NIC_MODE] in _SWITCHED:
+    if dev.device.nicparams[constants.NIC_MODE] in _SWITCHED:
         return
-    tap = read_tap(guest.files, plug.seq)
+    tap = read_tap(guest.files, dev.seq)
     if not (tap and _is_in_use(tap)):
         return
     try:
-        guest.hooks.configure_nic(guest.instance, plug.seq, plug.device, tap)
+        guest.seams.configure_nic(guest.instance, dev.seq, dev.device, tap)
     except (errors.HypervisorError, OSError) as err:
         logging.warning(
             "Instance %s keeps %s, but the network script failed for its %s; packets may not reach"
             " the guest: %s",
-            guest.instance.name,
-            plug,
+            guest.name,
+            dev,
             tap,
             err,
         )
 
 
-def _take_back(guest: Guest, plug: Plug, tap: str, fd_names: list[str]) -> None:
+def _take_back(guest: Guest, dev: HotplugDevice, tap: str, fd_names: list[str]) -> None:
     with guest.monitor() as qmp:
-        qmp.release_device(plug.devid)
-        qmp.remove_netdev(plug.devid, fd_names)
-    _deconfigure(guest, plug, tap)
-    if read_tap(guest.files, plug.seq) == tap:
-        forget_tap(guest.files, plug.seq)
+        qmp.release_device(dev.devid)
+        qmp.remove_netdev(dev.devid, fd_names)
+    nic_scripts.undo(guest.instance, dev.seq, dev.device, tap)
+    if read_tap(guest.files, dev.seq) == tap:
+        forget_tap(guest.files, dev.seq)
 
 
-def remove_backend(guest: Guest, plug: Plug) -> None:
+def remove_backend(guest: Guest, dev: HotplugDevice) -> None:
     """Remove what is left of a NIC that the guest has no more: netdev, TAP, script, number.
 
     Where that was tried before, the number may be another NIC's by now, whose TAP is in use.
     """
     with guest.monitor() as qmp:
-        qmp.remove_netdev(plug.devid)
-    tap = read_tap(guest.files, plug.seq)
+        qmp.remove_netdev(dev.devid)
+    tap = read_tap(guest.files, dev.seq)
     if tap and not _is_in_use(tap):
-        _deconfigure(guest, plug, tap)
-        forget_tap(guest.files, plug.seq)
-
-
-def _deconfigure(guest: Guest, plug: Plug, tap: str) -> None:
-    """Run the node's script for a NIC that has gone, where this Ganeti has one.
-
-    Its failure is only logged: the NIC has gone all the same.
-    """
-    if guest.hooks.deconfigure_nic is None:
-        return
-    try:
-        guest.hooks.deconfigure_nic(guest.instance, plug.seq, plug.device, tap)
-    except (errors.HypervisorError, OSError) as err:
-        logging.warning("The script for %s of %s, gone: %s", plug, guest.instance.name, err)
+        nic_scripts.undo(guest.instance, dev.seq, dev.device, tap)
+        forget_tap(guest.files, dev.seq)
 
 
 # Ganeti counts an instance's NICs without gaps, and finds their TAP devices by these numbers.

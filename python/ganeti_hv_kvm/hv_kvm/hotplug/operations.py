@@ -14,19 +14,21 @@ from typing import Any
 from ganeti import errors
 
 from ganeti_hv_kvm.errors import QmpLostError, QmpTimeoutError
-from ganeti_hv_kvm.hv_kvm import bus_manager, q35
+from ganeti_hv_kvm.hv_kvm import bus_manager
 from ganeti_hv_kvm.hv_kvm.command_line import iothreads, named_places, vcpus_of
-from ganeti_hv_kvm.hv_kvm.guest import disk_limits
+from ganeti_hv_kvm.hv_kvm.devices import q35
+from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
-from ganeti_hv_kvm.hv_kvm.undo import Undo
 
-from . import disk, nic
-from .guest import (
+from . import disk, limits, memory, nic, vcpus
+from .device import (
     DISK,
     NIC,
-    Guest,
-    Plug,
+    HotplugDevice,
     check_guest_is_told,
+    check_is_no_firmware,
+    doing,
     entries,
     find,
     has,
@@ -37,6 +39,9 @@ from .guest import (
 from .reconcile import finish
 from .reconcile import reconcile as _reconcile
 
+#: What a guest can get more of.
+VCPUS, MEMORY = "vcpus", "memory"
+
 
 def reconcile(guest: Guest) -> KVMRuntime:
     """Bring the runtime file up to date with what QEMU has, and give its content.
@@ -46,7 +51,7 @@ def reconcile(guest: Guest) -> KVMRuntime:
     Raises:
         errors.HotplugError: QEMU does not tell what it has, or the file cannot be written.
     """
-    with guest.doing("comparing its runtime file with QEMU"):
+    with doing(guest, "comparing its runtime file with QEMU"):
         runtime = guest.load()
         _reconcile(guest, runtime)
         return runtime
@@ -65,86 +70,92 @@ def add(guest: Guest, dev_type: str, device: Any, extra: Any, seq: int) -> None:
     Raises:
         errors.HotplugError: which step failed, and what could not be undone.
     """
-    plug = Plug(dev_type, device, seq, extra)
-    with guest.doing(f"adding {plug}"):
+    dev = HotplugDevice(dev_type, device, seq, extra)
+    with doing(guest, f"adding {dev}"):
         runtime = guest.load()
+        check_is_no_firmware(dev, runtime)
         _reconcile(guest, runtime)
-        if has(plug, runtime):
+        if has(dev, runtime):
             raise errors.HotplugError("the guest has it already; nothing was changed")
         given = device.hvinfo
         try:
-            _add(guest, runtime, plug)
+            _add(guest, runtime, dev)
         except BaseException:
             # the next attempt may find another place free
             device.hvinfo = given
             raise
 
 
-def _add(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
-    model = model_of(plug.dev_type, guest.hvp(runtime))
-    _clear_remains(guest, plug)
-    if not plug.device.hvinfo:
-        plug.device.hvinfo = _place(guest, runtime, plug, model) | _threads(guest, runtime, plug)
+def _add(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> None:
+    model = model_of(dev.dev_type, guest.hvp(runtime))
+    _clear_remains(guest, dev)
+    if not dev.device.hvinfo:
+        dev.device.hvinfo = _place(guest, runtime, dev, model) | _threads(guest, runtime, dev)
+        if dev.dev_type == NIC:
+            dev.device.hvinfo |= nic.mtu_at_birth(guest, dev)
     with contextlib.ExitStack() as stack:
         ready = None
-        if plug.dev_type == NIC:
-            ready = stack.enter_context(nic.prepared(guest, runtime, plug))
-        plug_in(guest, runtime, plug, ready)
+        if dev.dev_type == NIC:
+            ready = stack.enter_context(nic.prepared(guest, runtime, dev))
+        plug_in(guest, runtime, dev, ready)
 
 
-def plug_in(guest: Guest, runtime: KVMRuntime, plug: Plug, ready: nic.Prepared | None) -> None:
+def plug_in(
+    guest: Guest, runtime: KVMRuntime, dev: HotplugDevice, ready: nic.Prepared | None
+) -> None:
     """Give the guest a device whose place is known, and note it in the runtime file.
 
     Args:
         ready: the TAP device of a NIC; None for a disk.
     """
-    with Undo(f"adding {plug.devid} to {guest.instance.name}") as undo:
+    with Undo(f"adding {dev.devid} to {guest.name}") as undo:
         if ready is None:
-            disk.add(guest, runtime, plug, undo)
+            disk.add(guest, runtime, dev, undo)
         else:
-            nic.add(guest, plug, ready, undo)
-        verify_device(guest, plug.devid, should_exist=True)
-        _limit(guest, plug)
-        if not tells_guest(plug.dev_type, guest.hvp(runtime)):
+            nic.add(guest, dev, ready, undo)
+        verify_device(guest, dev.devid, should_exist=True)
+        if dev.dev_type == DISK:
+            limits.of_new(guest, dev)
+            if not iothreads.PARAMETER:
+                # those of a tag are nothing that another module could be told
+                dev.device.hvinfo = iothreads.without_threads(dev.device.hvinfo)
+        if not tells_guest(dev.dev_type, guest.hvp(runtime)):
             logging.warning(
                 "%s has %s, but its SCSI controller tells it nothing: it sees the disk after a"
                 " rescan of its SCSI bus, or a reboot",
-                guest.instance.name,
-                plug.devid,
+                guest.name,
+                dev.devid,
             )
         # As Ganeti counts them: the first disk is the one that a restart boots from.
-        entries(plug.dev_type, runtime).insert(plug.seq, plug.entry)
+        entries(dev.dev_type, runtime).insert(dev.seq, dev.entry)
         guest.save(runtime)
+    if dev.dev_type == DISK:
+        limits.after_change(guest, runtime)
 
 
-def _threads(guest: Guest, runtime: KVMRuntime, plug: Plug) -> dict[str, Any]:
+def _threads(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> dict[str, Any]:
     """What serves a new disk beside QEMU's main loop, where the guest's other disks have that."""
     hvp = guest.hvp(runtime)
-    if plug.dev_type != DISK or not (iothreads.PARAMETER and hvp.get(iothreads.PARAMETER)):
+    wanted = hvp.get(iothreads.PARAMETER) if iothreads.PARAMETER else True
+    if dev.dev_type != DISK or not wanted:
         return {}
     with guest.monitor() as qmp:
         number = iothreads.count_in_qemu(qmp.execute_qmp("query-iothreads"))
-    return iothreads.disk_properties(hvp, number, vcpus_of(runtime.kvm_cmd))
+    if iothreads.PARAMETER:
+        return iothreads.disk_properties(hvp, number, vcpus_of(runtime.kvm_cmd))
+    return iothreads.tag_properties(hvp, number)
 
 
-def _limit(guest: Guest, plug: Plug) -> None:
-    """Let a new disk share the limits of the guest's other disks."""
-    limits = disk_limits.of(guest.instance.hvparams)
-    if plug.dev_type == DISK and limits:
-        with guest.monitor() as qmp:
-            disk_limits.apply(qmp, limits, [plug.device], guest.instance.uuid)
-
-
-def _clear_remains(guest: Guest, plug: Plug) -> None:
+def _clear_remains(guest: Guest, dev: HotplugDevice) -> None:
     """Remove what an attempt that could not be undone left in QEMU."""
     with guest.monitor() as qmp:
-        if plug.dev_type == DISK:
-            qmp.HotDelDisk(plug.devid)
+        if dev.dev_type == DISK:
+            qmp.HotDelDisk(dev.devid)
         else:
-            qmp.HotDelNic(plug.devid)
+            qmp.HotDelNic(dev.devid)
 
 
-def _place(guest: Guest, runtime: KVMRuntime, plug: Plug, model: str) -> dict[str, Any]:
+def _place(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice, model: str) -> dict[str, Any]:
     """Find a place that is free by the runtime file and in QEMU."""
     taken = hvinfos(runtime) + named_places.of(runtime.kvm_cmd)
     with guest.monitor() as qmp:
@@ -152,7 +163,23 @@ def _place(guest: Guest, runtime: KVMRuntime, plug: Plug, model: str) -> dict[st
     manager = bus_manager.manager_for(
         guest.hvp(runtime), taken, root_ports=q35.has_root_ports(runtime.kvm_cmd)
     )
-    return bus_manager.place(manager, plug.dev_type, plug.devid, model)
+    return bus_manager.place(manager, dev.dev_type, dev.devid, model)
+
+
+def grow(guest: Guest, dev_type: str, wanted: int) -> None:
+    """Give the guest vCPUs or memory until it has ``wanted`` vCPUs, or MiB, in all.
+
+    Args:
+        dev_type: ``VCPUS`` or ``MEMORY``.
+
+    Raises:
+        errors.HotplugError: why it has not, and what was changed.
+    """
+    unit = "vCPUs" if dev_type == VCPUS else "MiB of memory"
+    with doing(guest, f"growing to {wanted} {unit}"):
+        runtime = guest.load()
+        _reconcile(guest, runtime)
+        (vcpus if dev_type == VCPUS else memory).grow(guest, runtime, wanted)
 
 
 def remove(guest: Guest, dev_type: str, device: Any, seq: int) -> dict[str, Any]:
@@ -166,46 +193,49 @@ def remove(guest: Guest, dev_type: str, device: Any, seq: int) -> dict[str, Any]
             what is left on the host is named. Either way this can be called again. A device that
             the guest does not have was removed before.
     """
-    wanted = Plug(dev_type, device, seq)
-    with guest.doing(f"removing {wanted}"):
+    wanted = HotplugDevice(dev_type, device, seq)
+    with doing(guest, f"removing {wanted}"):
         runtime = guest.load()
+        check_is_no_firmware(wanted, runtime)
         if not has(wanted, runtime):
             _reconcile(guest, runtime)
             return _remove_unknown(guest, runtime, wanted)
-        plug = find(wanted, runtime)
-        check_removable(guest, runtime, plug)
-        _reconcile(guest, runtime, except_for=plug.devid)
-        release(guest, plug.devid)
+        dev = find(wanted, runtime)
+        check_removable(guest, runtime, dev)
+        _reconcile(guest, runtime, except_for=dev.devid)
+        release(guest, dev.devid)
         try:
-            finish(guest, runtime, plug)
+            finish(guest, runtime, dev)
             guest.save(runtime)
+            if dev.dev_type == DISK:
+                limits.after_change(guest, runtime)
         except (errors.HypervisorError, OSError) as err:
             raise errors.HotplugError(
-                f"the guest has let go of {plug.devid}, but what belongs to it may be left in"
+                f"the guest has let go of {dev.devid}, but what belongs to it may be left in"
                 f" QEMU, in {guest.files.runtime} and in {guest.files.nic_dir}; remove it once"
                 f" more: {err}"
             ) from err
-        hvinfo: dict[str, Any] = plug.device.hvinfo
+        hvinfo: dict[str, Any] = dev.device.hvinfo
         return hvinfo
 
 
-def _remove_unknown(guest: Guest, runtime: KVMRuntime, plug: Plug) -> dict[str, Any]:
+def _remove_unknown(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> dict[str, Any]:
     """Make sure that the guest does not have a device of which its runtime file says nothing.
 
     It may have let go of it long after an earlier removal was given up, and another operation has
     noticed. What is left of it in QEMU goes as well.
     """
-    model_of(plug.dev_type, guest.hvp(runtime))
-    _clear_remains(guest, plug)
-    logging.info("%s does not have %s, which was to be removed", guest.instance.name, plug)
-    return dict(plug.device.hvinfo or {})
+    model_of(dev.dev_type, guest.hvp(runtime))
+    _clear_remains(guest, dev)
+    logging.info("%s does not have %s, which was to be removed", guest.name, dev)
+    return dict(dev.device.hvinfo or {})
 
 
-def check_removable(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
+def check_removable(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> None:
     """Raise ``errors.HotplugError`` for a device that cannot go while the guest runs."""
-    model_of(plug.dev_type, guest.hvp(runtime))
-    check_guest_is_told(plug.dev_type, guest.hvp(runtime))
-    if "id" not in (plug.device.hvinfo or {}):
+    model_of(dev.dev_type, guest.hvp(runtime))
+    check_guest_is_told(dev.dev_type, guest.hvp(runtime))
+    if "id" not in (dev.device.hvinfo or {}):
         raise errors.HotplugError(
             "the guest was started with it in a form that has no id, so QEMU cannot be told to"
             " remove it; nothing was changed"
@@ -221,7 +251,7 @@ def release(guest: Guest, devid: str) -> None:
         with guest.monitor() as qmp:
             qmp.release_device(devid)
     except (QmpTimeoutError, QmpLostError) as err:
-        logging.warning("%s of %s is asked for again: %s", devid, guest.instance.name, err)
+        logging.warning("%s of %s is asked for again: %s", devid, guest.name, err)
         try:
             with guest.monitor() as qmp:
                 qmp.release_device(devid)
@@ -238,10 +268,12 @@ def resize_disk(guest: Guest, device: Any, new_size: int) -> None:
     Raises:
         errors.HotplugError: why it does not see it.
     """
-    with guest.doing(f"resizing disk {device.uuid} to {new_size} bytes"):
-        plug = find(Plug(DISK, device, 0), guest.load())
+    with doing(guest, f"resizing disk {device.uuid} to {new_size} bytes"):
+        wanted, runtime = HotplugDevice(DISK, device, 0), guest.load()
+        check_is_no_firmware(wanted, runtime)
+        dev = find(wanted, runtime)
         with guest.monitor() as qmp:
-            qmp.ResizeBlockDevice(plug.devid, new_size)
+            qmp.ResizeBlockDevice(dev.devid, new_size)
 
 
 def verify_device(guest: Guest, devid: str, should_exist: bool) -> None:

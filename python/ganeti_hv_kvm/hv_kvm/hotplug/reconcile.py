@@ -10,29 +10,31 @@ import logging
 
 from ganeti import errors
 
+from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
-from . import disk, nic
-from .guest import DISK, NIC, Guest, Plug, forget, model_of, plugs
+from . import disk, nic, vcpus
+from .device import DISK, NIC, HotplugDevice, devices_in, forget, model_of
 
 
-def finish(guest: Guest, runtime: KVMRuntime, plug: Plug) -> None:
+def finish(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> None:
     """Remove all that is left of a device that the guest has no more; the runtime is not saved.
 
     Raises:
         errors.HypervisorError: what could not be removed; this may be called again.
     """
-    if plug.dev_type == DISK:
-        disk.remove_backend(guest, plug.devid)
+    if dev.dev_type == DISK:
+        disk.remove_backend(guest, dev.devid)
     else:
-        nic.remove_backend(guest, plug)
-    forget(plug, runtime)
+        nic.remove_backend(guest, dev)
+    forget(dev, runtime)
 
 
 def reconcile(guest: Guest, runtime: KVMRuntime, except_for: str | None = None) -> list[str]:
     """Finish the removal of every device that QEMU has no more, and give their ids.
 
-    What cannot be finished yet is logged, and stays in the runtime file for the next time.
+    What cannot be finished yet is logged, and stays in the runtime file for the next time. The
+    vCPUs that the guest was given are noted as well.
 
     Args:
         except_for: the id of a device that is left alone.
@@ -45,29 +47,31 @@ def reconcile(guest: Guest, runtime: KVMRuntime, except_for: str | None = None) 
     gone: list[str] = []
     for dev_type in (DISK, NIC):
         # From the end: the numbers of those before stay as they are.
-        for plug in reversed(_missing(guest, runtime, dev_type, there)):
-            if plug.devid == except_for:
+        for dev in reversed(_missing(guest, runtime, dev_type, there)):
+            if dev.devid == except_for:
                 continue
             try:
-                finish(guest, runtime, plug)
+                finish(guest, runtime, dev)
             except (errors.HypervisorError, OSError) as err:
-                logging.warning("%s has gone from %s, but: %s", plug, guest.instance.name, err)
+                logging.warning("%s has gone from %s, but: %s", dev, guest.name, err)
             else:
-                logging.info("%s has gone from %s", plug, guest.instance.name)
-                gone.append(plug.devid)
-    if gone:
+                logging.info("%s has gone from %s", dev, guest.name)
+                gone.append(dev.devid)
+    if vcpus.update(guest, runtime) or gone:
         guest.save(runtime)
     return gone
 
 
-def _missing(guest: Guest, runtime: KVMRuntime, dev_type: str, there: frozenset[str]) -> list[Plug]:
+def _missing(
+    guest: Guest, runtime: KVMRuntime, dev_type: str, there: frozenset[str]
+) -> list[HotplugDevice]:
     try:
         model_of(dev_type, guest.hvp(runtime))
     except errors.HotplugError:
         return []  # such devices have no id in QEMU, and cannot go
     return [
-        plug
-        for plug in plugs(dev_type, runtime)
+        dev
+        for dev in devices_in(dev_type, runtime)
         # An entry without a driver is a damaged one, and tells nothing of what the guest had.
-        if {"id", "driver"} <= (plug.device.hvinfo or {}).keys() and plug.devid not in there
+        if {"id", "driver"} <= (dev.device.hvinfo or {}).keys() and dev.devid not in there
     ]

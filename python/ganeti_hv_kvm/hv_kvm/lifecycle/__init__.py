@@ -1,1 +1,1 @@
-"""A guest's life on this node: how it is asked to go, and how it comes back."""
+"""A guest's life on this node: start, stop, reboot, balloon, pinning, listing, console."""

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING
 
 from ganeti import constants, errors, netutils, pathutils, ssconf, uidpool
 
-from ganeti_hv_kvm.hv_kvm import compat, local_files, nics, user_shutdown
-from ganeti_hv_kvm.hv_kvm.guest.unfit_values import told_of
-from ganeti_hv_kvm.hv_kvm.host import run_directories
-from ganeti_hv_kvm.hv_kvm.nics import HostNic
+from ganeti_hv_kvm.hv_kvm.ganeti import generation
+from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import told_of
+from ganeti_hv_kvm.hv_kvm.host import files_qemu_opens, run_directories, taps
+from ganeti_hv_kvm.hv_kvm.host.taps import HostNic
 from ganeti_hv_kvm.hv_kvm.qemu import dry_run
 
+from . import user_shutdown
+
 if TYPE_CHECKING:
-    from ganeti_hv_kvm.hv_kvm.launch import Launch
+    from .start import Start
 
 # No file is ever opened by it: the command is not run.
 _STAND_IN = 0
@@ -32,28 +34,30 @@ _STAND_IN = 0
 _X509_FILES = ("ca-cert.pem", "server-cert.pem", "server-key.pem")
 
 
-def check(launch: Launch) -> None:
+def check(start: Start) -> None:
     """Find out what would make a start fail, and change nothing.
 
     Args:
-        launch: the start that is to come.
+        start: the start that is to come.
 
     Raises:
         errors.HypervisorError: what QEMU would not take, or what this node lacks.
     """
-    with told_of(launch.files.runtime):
-        launch.check()
-        directories = launch.files.directories
+    with told_of(start.guest.files.runtime):
+        start.check()
+        directories = start.guest.files.directories
         run_directories.check(dict.fromkeys(directories))
-        local_files.check(launch.runtime[2], launch.runtime[3])
-        _check_user(launch)
-        _check_nics(launch)
-        command = launch.command([HostNic(nic, "", [_STAND_IN], []) for nic in launch.runtime[1]])
+        files_qemu_opens.check(start.runtime.up_hvp, start.runtime.kvm_disks)
+        _check_user(start)
+        _check_nics(start)
+        command = start.command(
+            [HostNic(nic, "", [_STAND_IN], []) for nic in start.runtime.kvm_nics]
+        )
         problems = [*_displays(command), *_certificates(command)]
         if problems:
             raise errors.HypervisorError("; ".join(problems))
-        dry_run.check(command, launch.facts)
-        if launch.instance.hvparams[constants.HV_KVM_USER_SHUTDOWN]:
+        dry_run.check(command, start.facts)
+        if start.guest.instance.hvparams[constants.HV_KVM_USER_SHUTDOWN]:
             user_shutdown.ensure_daemon()
 
 
@@ -61,9 +65,9 @@ def check(launch: Launch) -> None:
 _SITE_SCRIPT = f"{pathutils.CONF_DIR}/kvm-vif-bridge"
 
 
-def _check_user(launch: Launch) -> None:
+def _check_user(start: Start) -> None:
     """Find the user that QEMU is to run as."""
-    hvp = launch.instance.hvparams
+    hvp = start.guest.instance.hvparams
     if hvp[constants.HV_SECURITY_MODEL] == constants.HT_SM_USER:
         user = hvp[constants.HV_SECURITY_DOMAIN]
         try:
@@ -78,18 +82,20 @@ def _check_user(launch: Launch) -> None:
             raise errors.HypervisorError("Ganeti's pool of user ids is empty")
 
 
-def _check_nics(launch: Launch) -> None:
+def _check_nics(start: Start) -> None:
     """Make a TAP device, and find the networks and the script that they are to be put in by."""
-    if not launch.runtime[1]:
+    if not start.runtime.kvm_nics:
         return
-    nics.close(nics.open_taps(launch.runtime[1][:1], launch.nic_features(), launch.hooks.open_tap))
-    if not os.access(compat.NIC_SETUP_SCRIPT, os.X_OK):
+    taps.close(
+        taps.open_taps(start.runtime.kvm_nics[:1], start.nic_features(), start.guest.seams.open_tap)
+    )
+    if not os.access(generation.NIC_SETUP_SCRIPT, os.X_OK):
         raise errors.HypervisorError(
-            f"the network script {compat.NIC_SETUP_SCRIPT} is not there, or no program"
+            f"the network script {generation.NIC_SETUP_SCRIPT} is not there, or no program"
         )
     if os.access(_SITE_SCRIPT, os.X_OK):
         return  # only the site knows what its script makes of a NIC's link
-    for seq, nic in enumerate(launch.runtime[1]):
+    for seq, nic in enumerate(start.runtime.kvm_nics):
         link = nic.nicparams.get(constants.NIC_LINK)
         bridged = nic.nicparams[constants.NIC_MODE] == constants.NIC_MODE_BRIDGED
         if bridged and link and not os.path.exists(f"/sys/class/net/{link}"):

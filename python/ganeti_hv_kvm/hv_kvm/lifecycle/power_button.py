@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ganeti_hv_kvm.errors import QmpLostError, QmpRefusedError
-from ganeti_hv_kvm.hv_kvm.run_state import RunState
+from ganeti_hv_kvm.qmp_values.run_state import RunState
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 _ASLEEP = "suspended"
 
@@ -16,7 +19,7 @@ _ASLEEP = "suspended"
 _WHILE_WAKING = (0.2, 1.0, 2.0)
 
 
-def press(qmp: Any, name: str, state: RunState) -> None:
+def press(qmp: QmpConnection, name: str, state: RunState) -> None:
     """Press the power button of a guest; one that sleeps is woken first, or it would not notice.
 
     A guest whose CPUs are stopped finds the button pressed when somebody lets it go on.
@@ -41,7 +44,7 @@ def press(qmp: Any, name: str, state: RunState) -> None:
         )
 
 
-def _wake(qmp: Any, name: str) -> None:
+def _wake(qmp: QmpConnection, name: str) -> None:
     """Wake a guest, and press its power button until it has certainly noticed."""
     logging.info("The guest of %s sleeps: waking it, so that it can shut down", name)
     try:

@@ -5,10 +5,8 @@ Ganeti's master asks the source for ``info.make``, the target to ``target.accept
 """
 
 from . import capabilities, incoming_nics, info, source, status, target
-from .view import MigratingGuest
 
 __all__ = [
-    "MigratingGuest",
     "capabilities",
     "incoming_nics",
     "info",

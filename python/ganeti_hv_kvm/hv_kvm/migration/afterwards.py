@@ -14,89 +14,105 @@ from collections.abc import Iterable
 
 from ganeti import errors
 
-from ganeti_hv_kvm.hv_kvm import settings
-from ganeti_hv_kvm.hv_kvm.instance_files import InstanceFiles
+from ganeti_hv_kvm.hv_kvm.ganeti import settings
+from ganeti_hv_kvm.hv_kvm.guest.files import (
+    InstanceFiles,
+    age_of_keys,
+    has_keys,
+    remove_keys,
+)
+from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.migration_decision import NodeState, has_left, is_at_rest
 
-from . import departure, note
-from .decision import has_left, is_at_rest
-from .view import MigratingGuest, View, ask
+from . import departure, paused_record
+from .side import ask, is_stopped, monitor
 
 
 def concerned(guests: Iterable[InstanceFiles]) -> list[InstanceFiles]:
-    """Choose the instances of which a note or a record is left."""
+    """Choose the instances of which a note, a record or a key is left."""
     departed = departure.names()
-    return [one for one in guests if one.name in departed or os.path.lexists(one.migration)]
+    return [
+        one
+        for one in guests
+        if one.name in departed or os.path.lexists(one.migration) or has_keys(one)
+    ]
 
 
-def notice(guest: MigratingGuest) -> None:
+def notice(guest: Guest) -> None:
     """Let a guest go on that its migration paused, and bring the record up to date.
 
     Raises:
         errors.HypervisorError: its QEMU does not tell; nothing was done.
     """
-    if guest.pid() is None or guest.is_stopped():
+    if guest.pid() is None:
+        remove_keys(guest.files)
         return
-    noted = note.read(guest)
+    if is_stopped(guest):
+        return
+    noted = paused_record.read(guest)
     known = departure.read(guest.name)
-    if noted is None and known is None:
+    keys = has_keys(guest.files)
+    if noted is None and known is None and not keys:
         return
-    with guest.monitor(settings.LISTING.seconds()) as qmp:
-        view = ask(qmp)
-        if has_left(view):
+    with monitor(guest, settings.LISTING.value()) as qmp:
+        seen = ask(qmp)
+        if keys and seen.run_state != "inmigrate" and is_at_rest(seen):
+            _remove_old_keys(guest)
+        if has_left(seen):
             if known is not None:
                 departure.mark_left(guest.instance)
             return
-        if noted and _may_go_on(noted, view):
+        if noted and _may_go_on(noted, seen):
             qmp.ContinueGuestEmulation()
             logging.warning("%s was left paused by its aborted migration: it goes on", guest.name)
-            note.remove(guest)
+            paused_record.remove(guest)
             departure.forget(guest.name)
             return
-    if known and view.run_state == "running" and is_at_rest(view) and _is_old(known.began):
+    if known and seen.run_state == "running" and is_at_rest(seen) and _is_old(known.began):
         departure.forget(guest.name)
 
 
-def notice_each(guests: Iterable[MigratingGuest]) -> None:
+def notice_each(guests: Iterable[Guest]) -> None:
     """Do so for several; what fails is only logged: a listing must not fail for it."""
     for guest in guests:
         _notice_or_log(guest)
 
 
-def _notice_or_log(guest: MigratingGuest) -> None:
+def _notice_or_log(guest: Guest) -> None:
     try:
         notice(guest)
     except errors.HypervisorError as err:
         logging.warning("What became of the migration of %s is not known: %s", guest.name, err)
 
 
-def remember_if_left(guest: MigratingGuest) -> None:
+def remember_if_left(guest: Guest) -> None:
     """Remember that all of the guest was sent, as soon as QEMU says so; nothing is raised.
 
     Whatever comes next, a power cut of this node too: the end is settled later.
     """
     try:
-        with guest.monitor() as qmp:
+        with monitor(guest) as qmp:
             if has_left(ask(qmp)):
                 departure.mark_left(guest.instance)
     except errors.HypervisorError as err:
         logging.warning("%s", err)
 
 
-def refuse_if_left(guest: MigratingGuest) -> None:
+def refuse_if_left(guest: Guest) -> None:
     """Keep a guest that has left this node from being started here anew, as a reboot does.
 
     Raises:
         errors.HypervisorError: it has left, and what a person has to do.
     """
-    if guest.pid() is None or guest.is_stopped():
+    if guest.pid() is None or is_stopped(guest):
         return
     try:
-        with guest.monitor(settings.LISTING.seconds()) as qmp:
-            view = ask(qmp)
+        with monitor(guest, settings.LISTING.value()) as qmp:
+            seen = ask(qmp)
     except errors.HypervisorError as err:
         logging.info("QEMU of %s does not tell whether the guest has left: %s", guest.name, err)
         return
-    if has_left(view):
+    if has_left(seen):
         departure.mark_left(guest.instance)
         raise errors.HypervisorError(
             f"Instance {guest.name} has left this node by migration; {guest.process()} is what"
@@ -105,8 +121,14 @@ def refuse_if_left(guest: MigratingGuest) -> None:
         )
 
 
-def _may_go_on(noted: note.Noted, view: View) -> bool:
-    if noted.run_state != "running" or view.run_state != "paused" or not is_at_rest(view):
+def _remove_old_keys(guest: Guest) -> None:
+    """Remove a key that a crash left; one that is just being used is a second old."""
+    if age_of_keys(guest.files) > _begun_by_now():
+        remove_keys(guest.files)
+
+
+def _may_go_on(noted: paused_record.Noted, seen: NodeState) -> bool:
+    if noted.run_state != "running" or seen.run_state != "paused" or not is_at_rest(seen):
         return False
     # a migration that is just being begun looks the same for a moment
     return noted.aborted or noted.age > _begun_by_now()
@@ -117,4 +139,4 @@ def _is_old(began: float) -> bool:
 
 
 def _begun_by_now() -> float:
-    return 2 * settings.MIGRATION.seconds()
+    return 2 * settings.MIGRATION.value()

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, errors
 
-from ganeti_hv_kvm.hv_kvm import compat, machine_type, runtime_upgrade
-from ganeti_hv_kvm.hv_kvm.command_line import ide
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.command_line import ide, runtime_upgrade
+from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, generation
+from ganeti_hv_kvm.hv_kvm.guest import machine_type
+from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from . import hardware
-from .view import MigratingGuest
+from .side import monitor
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 _COMMAND, _HVPARAMS, _DISKS = 0, 2, 3
 # Keys in what travels with the runtime.
@@ -35,15 +40,15 @@ def _on_ide(runtime: Any) -> bool:
     )
 
 
-def tell(guest: MigratingGuest, runtime: list[Any]) -> dict[str, Any]:
-    """Ask QEMU for its PCI devices, and for what ``keep`` writes down: its machine's type, and
-    whose words made IDE disks.
+def tell(guest: Guest, runtime: list[Any]) -> dict[str, Any]:
+    """Ask QEMU for its PCI devices, and for what ``keep`` writes down.
 
+    That is its machine's type, and whose words made IDE disks.
     What QEMU does not tell is left out: the target refuses a guest whose disks it cannot place.
     """
     told: dict[str, Any] = {}
     try:
-        with guest.monitor() as qmp:
+        with monitor(guest) as qmp:
             told[_MACHINE] = machine_type.ask(qmp)
             if _on_ide(runtime) and any(runtime[_DISKS:]):
                 answer = qmp.execute_qmp("query-block")
@@ -64,11 +69,14 @@ def keep(runtime: list[Any], told: Any) -> None:
     machine = told.get(_MACHINE)
     if isinstance(machine, str) and _NAME.fullmatch(machine):
         machine_type.keep(runtime[_COMMAND], machine)
+        hvparams = runtime[_HVPARAMS] if len(runtime) > _HVPARAMS else None
+        if isinstance(hvparams, dict) and constants.HV_KVM_MACHINE_VERSION in hvparams:
+            hvparams[constants.HV_KVM_MACHINE_VERSION] = machine
     if told.get(_IDE) in (ide.DRIVE, ide.BLOCKDEV):
         runtime_upgrade.place_ide_disks(runtime, told[_IDE])
 
 
-def compare(guest: MigratingGuest, qmp: Any, told: Any) -> None:
+def compare(guest: Guest, qmp: QmpConnection, told: Any) -> None:
     """Look whether the QEMU that waits has the devices that the source told of.
 
     Args:
@@ -106,9 +114,10 @@ def check(name: str, runtime: Any, facts: QemuFacts) -> None:
 
 
 def _check_ide(runtime: Any) -> None:
-    if not compat.HAS_BLOCKDEV or not _on_ide(runtime):
+    if not generation.HAS_BLOCKDEV or not _on_ide(runtime):
         return
-    unknown = [disk.uuid for disk, _, _ in runtime[_DISKS] if not ide.is_placed(disk.hvinfo)]
+    disks = boot_type.data_disks(runtime[_DISKS])
+    unknown = [disk.uuid for disk, _, _ in disks if not ide.is_placed(disk.hvinfo)]
     if unknown:
         raise errors.HypervisorError(
             f"nobody knows at which places of its IDE buses it has disk {', '.join(unknown)}: one"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors
+
+if TYPE_CHECKING:
+    from ganeti import objects
+
+    from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 #: Between the names in the parameter.
 DELIMITER = ":"
@@ -13,18 +18,18 @@ DELIMITER = ":"
 _POSTCOPY = ("postcopy-ram", "x-postcopy-ram")
 
 
-def of(instance: Any) -> list[str]:
+def of(instance: objects.Instance) -> list[str]:
     """Name the capabilities that the instance is to migrate with."""
     text = instance.hvparams[constants.HV_KVM_MIGRATION_CAPS] or ""
     return [name for name in text.split(DELIMITER) if name]
 
 
-def has_postcopy(instance: Any) -> bool:
+def has_postcopy(instance: objects.Instance) -> bool:
     """Whether the guest may run on the target before all its memory is there."""
     return any(name in _POSTCOPY for name in of(instance))
 
 
-def set_all(instance: Any, qmp: Any) -> None:
+def set_all(instance: objects.Instance, qmp: QmpConnection) -> None:
     """Switch them on.
 
     Raises:
@@ -34,7 +39,7 @@ def set_all(instance: Any, qmp: Any) -> None:
         qmp.SetMigrationCapabilities(names, True)
 
 
-def clear_all(instance: Any, qmp: Any) -> None:
+def clear_all(instance: objects.Instance, qmp: QmpConnection) -> None:
     """Switch them off. The next migration sets its own: a failure is only logged."""
     if names := of(instance):
         try:

@@ -23,9 +23,12 @@ import json
 import logging
 import os
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganeti import constants, errors, pathutils, ssconf, utils
+
+if TYPE_CHECKING:
+    from ganeti import objects
 
 #: Below Ganeti's data directory.
 DIRECTORY = "kvm-departed"
@@ -77,7 +80,7 @@ def names() -> set[str]:
         return set()
 
 
-def begin(instance: Any, target: str) -> None:
+def begin(instance: objects.Instance, target: str) -> None:
     """Remember, before it happens, that the guest is being sent to an address.
 
     Raises:
@@ -87,7 +90,7 @@ def begin(instance: Any, target: str) -> None:
     _prune(keep=instance.name)
 
 
-def mark_left(instance: Any) -> None:
+def mark_left(instance: objects.Instance) -> None:
     """Remember that the guest has left this node for good.
 
     Raises:
@@ -150,7 +153,7 @@ def forget_unless_left(name: str) -> None:
         forget(name)
 
 
-def check_start(instance: Any) -> None:
+def check_start(instance: objects.Instance) -> None:
     """Refuse to start an instance whose guest has left this node, as far as Ganeti has heard.
 
     Raises:
@@ -199,7 +202,7 @@ def _place(target: str) -> str:
     return f"the node with the address {target}"
 
 
-def _was_heard(known: Departure, instance: Any) -> bool:
+def _was_heard(known: Departure, instance: objects.Instance) -> bool:
     """Tell whether the configuration has changed in a way that a start alone does not explain."""
     if known.primary_node != getattr(instance, "primary_node", None):
         return True
@@ -215,17 +218,17 @@ def _was_heard(known: Departure, instance: Any) -> bool:
     return not (refused and serial - last == _SHUT_DOWN_AND_STARTED)
 
 
-def _is_another(known: Departure, instance: Any) -> bool:
+def _is_another(known: Departure, instance: objects.Instance) -> bool:
     uuid = getattr(instance, "uuid", None)
     return None not in (known.uuid, uuid) and known.uuid != uuid
 
 
-def _serial(instance: Any) -> int | None:
+def _serial(instance: objects.Instance) -> int | None:
     serial = getattr(instance, "serial_no", None)
     return serial if isinstance(serial, int) else None
 
 
-def _of(instance: Any) -> Departure:
+def _of(instance: objects.Instance) -> Departure:
     return Departure(
         uuid=getattr(instance, "uuid", None),
         serial_no=_serial(instance),

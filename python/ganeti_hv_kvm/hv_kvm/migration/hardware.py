@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganeti import errors
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 #: On one bus there are 32 slots with eight functions each.
 _MOST = 256
@@ -21,7 +24,7 @@ Hardware = Mapping[str, str]
 """Slot and function, such as "0d.0" -> vendor and device number, and QEMU's id if it has one."""
 
 
-def ask(qmp: Any) -> dict[str, str]:
+def ask(qmp: QmpConnection) -> dict[str, str]:
     """Ask a connected QEMU for the devices on the guest's first PCI bus.
 
     Raises:

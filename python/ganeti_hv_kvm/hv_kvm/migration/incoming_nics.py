@@ -10,15 +10,18 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, errors, utils
 
-from ganeti_hv_kvm.hv_kvm import nic_scripts, nics
+from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.host import nic_scripts, taps
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
 from . import info
-from .view import MigratingGuest
+
+if TYPE_CHECKING:
+    from ganeti import objects
 
 _PHASE = "MIGRATION_PHASE"
 
@@ -26,7 +29,7 @@ _PHASE = "MIGRATION_PHASE"
 ConfigureNic = Callable[..., None]
 
 
-def _mode(nic: Any) -> str:
+def _mode(nic: objects.NIC) -> str:
     return str(nic.nicparams[constants.NIC_MODE])
 
 
@@ -34,14 +37,14 @@ def _has_ext() -> bool:
     return hasattr(constants, "NIC_MODE_EXT")
 
 
-def _is_ext(nic: Any) -> bool:
+def _is_ext(nic: objects.NIC) -> bool:
     return _has_ext() and _mode(nic) == constants.NIC_MODE_EXT
 
 
 def before_arrival(configure: ConfigureNic) -> ConfigureNic:
     """Make what sets up the NICs of a guest into what does so for one that is still to come."""
 
-    def prepare(instance: Any, seq: int, nic: Any, tap: str) -> None:
+    def prepare(instance: objects.Instance, seq: int, nic: objects.NIC, tap: str) -> None:
         if not _is_ext(nic):
             configure(instance, seq, nic, tap)
             return
@@ -57,7 +60,7 @@ def _nics(text: str) -> list[Any]:
     return KVMRuntime.from_serialized(info.runtime_of(text)).kvm_nics
 
 
-def undo(guest: MigratingGuest, text: str) -> None:
+def undo(guest: Guest, text: str) -> None:
     """Undo ``before_arrival`` for a guest that will not come; nothing is raised."""
     if not nic_scripts.are_undone():
         return
@@ -66,16 +69,16 @@ def undo(guest: MigratingGuest, text: str) -> None:
     except errors.GenericError as err:
         logging.warning("The NICs of %s are not known, so not undone: %s", guest.name, err)
         return
-    there = [(seq, nic) for seq, nic in enumerate(known) if not nics.waits_for_migration(nic)]
+    there = [(seq, nic) for seq, nic in enumerate(known) if not taps.waits_for_migration(nic)]
     nic_scripts.undo_each(guest.instance, guest.files, there)
     # the others were never set up: the clean-up that follows must not undo them
     for seq, nic in enumerate(known):
-        if nics.waits_for_migration(nic):
+        if taps.waits_for_migration(nic):
             with contextlib.suppress(OSError):
                 utils.RemoveFile(guest.files.nic_file(seq))
 
 
-def after_arrival(guest: MigratingGuest, text: str) -> None:
+def after_arrival(guest: Guest, text: str) -> None:
     """Set up the NICs that waited for the guest; what fails is only logged: the guest is here."""
     for seq, nic in enumerate(_nics(text)):
         if not (_mode(nic) == constants.NIC_MODE_ROUTED or _is_ext(nic)):
@@ -83,6 +86,6 @@ def after_arrival(guest: MigratingGuest, text: str) -> None:
         phase = {"extra_env": {_PHASE: "post"}} if _has_ext() else {}
         try:
             tap = utils.ReadFile(guest.files.nic_file(seq))
-            guest.hooks.configure_nic(guest.instance, seq, nic, tap, **phase)
+            guest.seams.configure_nic(guest.instance, seq, nic, tap, **phase)
         except (OSError, errors.HypervisorError) as err:
             logging.warning("%s, NIC %d, after the migration: %s", guest.name, seq, err)

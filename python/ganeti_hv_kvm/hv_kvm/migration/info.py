@@ -7,46 +7,47 @@ there are more. A fifth, a dict, says what the guest was doing, so that it does 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganeti import errors, serializer
 
 from ganeti_hv_kvm.hv_kvm.command_line import START_PAUSED
+from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.migration_decision import is_at_rest
+from ganeti_hv_kvm.qmp_values import migration as answers
 
-from . import answers, born
-from .view import MigratingGuest
+from . import born, offer, way
+from .offer import Offer
+from .side import look
+
+if TYPE_CHECKING:
+    from ganeti import objects
 
 _ELEMENTS = 4
 #: Characters; a guest with all disks and NICs that Ganeti allows has a twentieth of it.
 _MOST = 1 << 20
 _RUN_STATE = "run_state"
 _SOURCE = "source"
+_OFFER = "offer"
 
 
-def make(
-    guest: MigratingGuest,
-    read_runtime: Callable[[str], str],
-    reconcile: Callable[[], Any] | None = None,
-) -> str:
-    """Tell the target what it has to know.
-
-    Args:
-        read_runtime: gives the content of the runtime file of the instance with this name.
-        reconcile: brings the runtime file up to date with QEMU's devices, where that is wanted.
+def make(guest: Guest) -> str:
+    """Tell the target what it has to know; the runtime file says what QEMU has, from then on.
 
     Raises:
         errors.HypervisorError: there is no runtime file, or it cannot be read.
     """
-    view = guest.look()
-    if not view.answers:
+    seen = look(guest)
+    if not seen.answers:
         # for the clean-up after a migration that failed
-        return read_runtime(guest.name)
-    if reconcile:
-        reconcile()
-    runtime = _load(read_runtime(guest.name))
+        return guest.seams.read_runtime(guest.name)
+    guest.seams.reconcile_devices(guest.instance)
+    runtime = _load(guest.seams.read_runtime(guest.name))
     source = getattr(guest.instance, "primary_node", None)
-    extra = {_RUN_STATE: view.run_state, _SOURCE: source, **born.tell(guest, runtime)}
+    extra = {_RUN_STATE: seen.run_state, _SOURCE: source, **born.tell(guest, runtime)}
+    # else it is asked for the clean-up of a migration that is under way
+    if is_at_rest(seen) and (offered := way.make_offer(guest)):
+        extra[_OFFER] = offered.as_told()
     return _dump([*runtime[:_ELEMENTS], extra])
 
 
@@ -65,14 +66,32 @@ def extra_of(info: str | bytes) -> Any:
     return loaded[_ELEMENTS] if len(loaded) > _ELEMENTS else None
 
 
-def was_running(instance: Any, info: str | bytes) -> bool:
+def offer_of(instance: objects.Instance, info: str | bytes) -> Offer:
+    """Give what the source offers beyond what Ganeti's own module does.
+
+    What an earlier migration left in the runtime file is no offer of this one: Ganeti's own module
+    keeps it there, and hands it on.
+
+    Raises:
+        errors.HypervisorError: it cannot be understood.
+    """
+    extra = extra_of(info)
+    return offer.read(extra.get(_OFFER) if _is_of_source(instance, extra) else None)
+
+
+def _is_of_source(instance: objects.Instance, extra: Any) -> bool:
+    primary = getattr(instance, "primary_node", None)
+    return isinstance(extra, dict) and extra.get(_SOURCE) == primary
+
+
+def was_running(instance: objects.Instance, info: str | bytes) -> bool:
     """Tell whether the guest has to run when it has arrived.
 
     Where the source does not say it (Ganeti's own module), it has to, unless it was started
     paused. What an earlier migration left in the runtime file says nothing about this one.
     """
     extra = extra_of(info)
-    if isinstance(extra, dict) and extra.get(_SOURCE) == getattr(instance, "primary_node", None):
+    if _is_of_source(instance, extra):
         state = extra.get(_RUN_STATE)
         if state not in ("finish-migrate", "postmigrate", None):
             return bool(state == "running")

@@ -7,13 +7,20 @@ end is "active"; an end that is no success is an error, for its text reaches the
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, errors, objects
 
-from . import answers, capabilities
-from .answers import Migration
-from .view import MigratingGuest
+from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.qmp_values import migration as answers
+from ganeti_hv_kvm.qmp_values.migration import Migration
+
+from . import capabilities, endless, source
+from .endless import Progress
+from .side import monitor
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 #: Passes over the guest's memory before the rest is fetched from the target's side.
 POSTCOPY_AFTER_PASSES = 2
@@ -29,18 +36,20 @@ _ENDED_BADLY = {
 }
 
 
-def get(guest: MigratingGuest) -> Any:
+def get(guest: Guest) -> Any:
     """Give Ganeti's ``objects.MigrationStatus``; switch to postcopy when it is time.
 
+    A migration that does not come to an end may be given more downtime, or be cancelled.
+
     Raises:
-        errors.HypervisorError: the migration ended without success, with QEMU's reason; or QEMU
-            is gone or does not answer.
+        errors.HypervisorError: the migration ended without success, with QEMU's reason; it was
+            cancelled here; or QEMU is gone or does not answer.
     """
     if guest.pid() is None:
         raise errors.HypervisorError(
             f"QEMU of instance {guest.name} ended while the guest was being sent"
         )
-    with guest.monitor() as qmp:
+    with monitor(guest) as qmp:
         answer = answers.read_migration(qmp.GetMigrationStatus())
         state = answer.status
         if state in _ENDED_BADLY:
@@ -48,18 +57,52 @@ def get(guest: MigratingGuest) -> Any:
         if state == "pre-switchover":
             # the capability pause-before-switchover: nobody else would tell QEMU to go on
             qmp.execute_qmp("migrate-continue", {"state": state})
-        switched = state == constants.HV_MIGRATION_ACTIVE and _start_postcopy(guest, qmp, answer)
-    return _status(answer, switched)
+        active = state == constants.HV_MIGRATION_ACTIVE
+        progress = Progress(answer.transferred or 0, answer.total or 0)
+        too_much = _why_not_on(guest, answer, progress) if active else None
+        passes = answer.passes if not too_much else POSTCOPY_AFTER_PASSES
+        switched = active and _start_postcopy(guest, qmp, passes)
+        raised = None
+        if switched:
+            too_much = None
+        elif active and not too_much:
+            raised = endless.raise_limit(guest.files, guest.instance, qmp, progress)
+    if too_much and _is_cancelled(guest, too_much):
+        raise errors.HypervisorError(
+            f"The migration of instance {guest.name} was cancelled: {too_much};"
+            f" {endless.pace_of(answer)}. The guest runs on here. Migrate it when it is less busy,"
+            " or with more migration_bandwidth or migration_downtime, or with --non-live"
+        )
+    status = _status(answer._replace(status="completed") if too_much else answer, switched)
+    if raised:
+        tell_limit(status, raised)
+    return status
 
 
-def _failure(guest: MigratingGuest, state: str, reason: str) -> str:
+def _why_not_on(guest: Guest, answer: Migration, progress: Progress) -> str | None:
+    return endless.too_much(guest.instance, progress) or endless.too_long(answer)
+
+
+def _is_cancelled(guest: Guest, why: str) -> bool:
+    """Cancel the migration; tell whether it was, and had not completed before."""
+    logging.warning("The migration of %s is cancelled: %s", guest.name, why)
+    return source.give_up(guest)
+
+
+def tell_limit(status: Any, milliseconds: int) -> None:
+    """Let Ganeti's ``objects.MigrationStatus`` tell the new limit, if it has a place for that."""
+    if hasattr(type(status), "migration_downtime"):
+        status.migration_downtime = milliseconds
+
+
+def _failure(guest: Guest, state: str, reason: str) -> str:
     reason = f": {reason}" if reason else ""
     return f"The migration of instance {guest.name} {_ENDED_BADLY[state]}{reason}"
 
 
-def _start_postcopy(guest: MigratingGuest, qmp: Any, answer: Migration) -> bool:
+def _start_postcopy(guest: Guest, qmp: QmpConnection, passes: int) -> bool:
     """Switch to postcopy if the instance wants it and its memory was sent once."""
-    if answer.passes < POSTCOPY_AFTER_PASSES or not capabilities.has_postcopy(guest.instance):
+    if passes < POSTCOPY_AFTER_PASSES or not capabilities.has_postcopy(guest.instance):
         return False
     try:
         qmp.StartPostcopyMigration()

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors, utils
 
-from ganeti_hv_kvm.hv_kvm import instance_process, qemu_binary
-from ganeti_hv_kvm.hv_kvm.command_line import START_PAUSED
+from ganeti_hv_kvm.hv_kvm.command_line import DEFERRED, START_PAUSED
+from ganeti_hv_kvm.hv_kvm.guest import process as instance_process
+from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
-from ganeti_hv_kvm.hv_kvm.launch import Launch
-from ganeti_hv_kvm.hv_kvm.undo import Undo
+from ganeti_hv_kvm.hv_kvm.lifecycle.start import Start, check_down
+from ganeti_hv_kvm.hv_kvm.qemu import binary
+from ganeti_hv_kvm.migration_decision import AtTarget, NodeState, at_target
 
-from . import born, capabilities, departure, incoming_nics, info
-from .decision import AtTarget, at_target
-from .view import MigratingGuest, View, ask
+from . import born, capabilities, departure, incoming_nics, info, way
+from .side import ask, look, monitor
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 #: Seconds that QEMU gets to load the end of the guest's state.
 ARRIVAL = 60.0
@@ -26,17 +30,7 @@ LAST_CHANCE = 0.5
 _LOOK = 0.05
 
 
-#: (instance name, content of its runtime file)
-WriteRuntime = Callable[[str, str], None]
-
-
-def accept(
-    guest: MigratingGuest,
-    text: str,
-    target: str,
-    write_runtime: WriteRuntime,
-    clean_up: Callable[[str], None],
-) -> None:
+def accept(guest: Guest, text: str, target: str) -> None:
     """Start a QEMU that waits for the guest.
 
     Its runtime file and those of its NICs are written now: should nobody say that the guest has
@@ -45,79 +39,69 @@ def accept(
     Args:
         text: what ``info.make`` gave on the source.
         target: address of this node to listen on.
-        write_runtime: writes the runtime file.
-        clean_up: removes the files of the instance with this name, which is down.
 
     Raises:
         errors.HypervisorError: what failed; nothing is left of the attempt.
     """
     instance = guest.instance
+    check_down(guest.name, guest.seams.pid_alive(guest.name))
     runtime = KVMRuntime.from_serialized(info.runtime_of(text))
     command, *rest = runtime
-    facts = qemu_binary.probe(command[0])
+    facts = binary.probe(command[0])
     born.check(guest.name, runtime, facts)
+    offered = info.offer_of(instance, text)
+    way.check(guest, offered)
     if info.was_running(instance, text):
         # a guest that was started paused, and runs now, is to run on as soon as it arrives
         command = [word for word in command if word != START_PAUSED]
-    hooks = guest.hooks._replace(
-        configure_nic=incoming_nics.before_arrival(guest.hooks.configure_nic)
-    )
-    address = (target, instance.hvparams[constants.HV_MIGRATION_PORT])
-    launch = Launch(
-        instance,
+    start = Start(
+        guest,
         KVMRuntime([command, *rest]),
         facts,
-        guest.files,
-        hooks,
-        incoming=address,
+        incoming=DEFERRED,
+        configure_nic=incoming_nics.before_arrival(guest.seams.configure_nic),
     )
-    launch.run(lambda: write_runtime(guest.name, info.runtime_of(text)))
+    start.run(lambda: guest.seams.write_runtime(guest.name, info.runtime_of(text)))
     with Undo(f"acceptance of {guest.name}") as undo:
-        undo.add("files of the instance", lambda: clean_up(guest.name))
+        undo.add("files of the instance", lambda: guest.seams.clean_up(guest.name))
         undo.add("NICs", lambda: incoming_nics.undo(guest, text))
         undo.add("QEMU", lambda: _end(guest))
-        with guest.monitor() as qmp:
+        with monitor(guest) as qmp:
             born.compare(guest, qmp, info.extra_of(text))
             capabilities.set_all(instance, qmp)
+            way.wait_for(guest, qmp, offered, target)
     # Ganeti sends it here from another node, so it knows where the guest was
     departure.forget(guest.name)
 
 
-def finalize(
-    guest: MigratingGuest,
-    text: str,
-    success: bool,
-    write_runtime: WriteRuntime,
-    clean_up: Callable[[str], None],
-) -> None:
+def finalize(guest: Guest, text: str, success: bool) -> None:
     """Settle the end of a migration on the node that the guest was to come to.
 
     Args:
         text: what ``info.make`` gave on the source.
         success: Ganeti has seen the migration complete; else it is aborted.
-        write_runtime: writes the runtime file.
-        clean_up: removes the files of the instance with this name, which is down.
 
     Raises:
         errors.HypervisorError: what was left as it was, why, and what a person has to do.
     """
     if success:
-        _take_over(guest, text, write_runtime)
+        _take_over(guest, text)
     else:
-        _give_up(guest, text, clean_up)
+        _give_up(guest, text)
 
 
-def _take_over(guest: MigratingGuest, text: str, write_runtime: WriteRuntime) -> None:
-    action, view = _wait_for_arrival(guest)
+def _take_over(guest: Guest, text: str) -> None:
+    action, seen = _wait_for_arrival(guest)
     if action not in (AtTarget.DONE, AtTarget.RESUME):
-        raise errors.HypervisorError(_explain(guest, action, view))
+        raise errors.HypervisorError(_explain(guest, action, seen))
     # the guest is here: what cannot be written must not leave it paused
-    problem = _keep_runtime(guest, text, write_runtime)
+    problem = _keep_runtime(guest, text)
     incoming_nics.after_arrival(guest, text)
-    with guest.monitor() as qmp:
+    with monitor(guest) as qmp:
         if action is AtTarget.RESUME and info.was_running(guest.instance, text):
             qmp.ContinueGuestEmulation()
         capabilities.clear_all(guest.instance, qmp)
+        way.end(guest, qmp)
     if problem:
         raise errors.HypervisorError(
             f"Instance {guest.name} is here, and was taken over, but what it was started with is"
@@ -127,9 +111,7 @@ def _take_over(guest: MigratingGuest, text: str, write_runtime: WriteRuntime) ->
         )
 
 
-def _keep_runtime(
-    guest: MigratingGuest, text: str, write_runtime: WriteRuntime
-) -> errors.HypervisorError | None:
+def _keep_runtime(guest: Guest, text: str) -> errors.HypervisorError | None:
     """Write the runtime file, if it is not that of ``accept``: Ganeti's own module writes none."""
     content = info.runtime_of(text)
     try:
@@ -138,77 +120,77 @@ def _keep_runtime(
     except (OSError, UnicodeDecodeError) as err:
         logging.info("The runtime file of %s is written now: %s", guest.name, err)
     try:
-        write_runtime(guest.name, content)
+        guest.seams.write_runtime(guest.name, content)
     except errors.HypervisorError as err:
         return err
     return None
 
 
-def _wait_for_arrival(guest: MigratingGuest) -> tuple[AtTarget, View]:
+def _wait_for_arrival(guest: Guest) -> tuple[AtTarget, NodeState]:
     end = time.monotonic() + ARRIVAL
     while True:
-        view = guest.look()
-        action = at_target(view, True)
+        seen = look(guest)
+        action = at_target(seen, True)
         if action is not AtTarget.WAIT or time.monotonic() > end:
-            return action, view
+            return action, seen
         time.sleep(_LOOK)
 
 
-def _give_up(guest: MigratingGuest, text: str, clean_up: Callable[[str], None]) -> None:
-    view = guest.look()
-    if at_target(view, False) is AtTarget.END:
-        view = _last_chance(guest)
-    action = at_target(view, False)
+def _give_up(guest: Guest, text: str) -> None:
+    seen = look(guest)
+    if at_target(seen, False) is AtTarget.END:
+        seen = _last_chance(guest)
+    action = at_target(seen, False)
     if action is AtTarget.END:
         _end(guest)
     if action not in (AtTarget.END, AtTarget.CLEAN_UP):
-        raise errors.HypervisorError(_explain(guest, action, view))
+        raise errors.HypervisorError(_explain(guest, action, seen))
     incoming_nics.undo(guest, text)
-    clean_up(guest.name)
+    guest.seams.clean_up(guest.name)
 
 
-def _last_chance(guest: MigratingGuest) -> View:
+def _last_chance(guest: Guest) -> NodeState:
     """Keep a waiting QEMU from starting the guest, then see whether the guest is just arriving.
 
     From the stop on nothing can run here, so that ending QEMU never ends a guest that has run. One
     that arrives now stays paused: its source will hear of the abort, and may let it run there.
     """
     try:
-        with guest.monitor() as qmp:
+        with monitor(guest) as qmp:
             qmp.StopGuestEmulation()
             return _look_until_quiet(qmp)
     except errors.HypervisorError as err:
         logging.warning("QEMU of %s, which waits for its guest: %s", guest.name, err)
-        return guest.look()
+        return look(guest)
 
 
-def _look_until_quiet(qmp: Any) -> View:
+def _look_until_quiet(qmp: QmpConnection) -> NodeState:
     end = time.monotonic() + LAST_CHANCE
     while True:
-        view = ask(qmp)
-        receiving = view.run_state == "inmigrate" and view.status == constants.HV_MIGRATION_ACTIVE
+        seen = ask(qmp)
+        receiving = seen.run_state == "inmigrate" and seen.status == constants.HV_MIGRATION_ACTIVE
         if not receiving or time.monotonic() > end:
-            return view
+            return seen
         time.sleep(_LOOK)
 
 
-def _end(guest: MigratingGuest) -> None:
+def _end(guest: Guest) -> None:
     if guest.pid() is not None:
         instance_process.kill(guest.files)
 
 
-def _explain(guest: MigratingGuest, action: AtTarget, view: View) -> str:
+def _explain(guest: Guest, action: AtTarget, seen: NodeState) -> str:
     process = guest.process()
-    seen = f"(migration '{view.status}', guest '{view.run_state}')" if view.answers else ""
+    told = f"(migration '{seen.status}', guest '{seen.run_state}')" if seen.answers else ""
     reason = {
         AtTarget.LOST: "should be here now, but its QEMU is gone",
-        AtTarget.WAIT: f"has not arrived completely within {ARRIVAL:g} s {seen}: nothing was done",
-        AtTarget.KEEP: f"is here {seen}: its migration had completed when it was aborted. QEMU here"
+        AtTarget.WAIT: f"has not arrived completely within {ARRIVAL:g} s {told}: nothing was done",
+        AtTarget.KEEP: f"is here {told}: its migration had completed when it was aborted. QEMU here"
         f" ({process}) was not ended. Make sure that it does not run on the source, end the stale"
         f" QEMU there, run 'gnt-instance migrate --cleanup {guest.name}', and continue it if it is"
         " paused",
         AtTarget.UNKNOWN: "was not touched: it cannot be told whether the guest is here"
-        f" ({view.error or 'its QEMU does not answer'}; {process}). When QEMU answers again, run"
+        f" ({seen.error or 'its QEMU does not answer'}; {process}). When QEMU answers again, run"
         f" 'gnt-instance migrate --cleanup {guest.name}'",
     }[action]
     return f"Instance {guest.name} {reason}"

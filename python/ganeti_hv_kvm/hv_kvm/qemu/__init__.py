@@ -1,1 +1,1 @@
-"""One QEMU program: what it can do."""
+"""One QEMU: what it can do, what it says, what it is told."""

@@ -10,12 +10,18 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ganeti import errors, utils
 
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.ganeti import child_status
+
+from .facts import QemuFacts
 
 _MACHINE = ("-machine", "-M")
+
+#: Seconds that QEMU gets to end, where the wait for its answer broke off.
+_ENDING = 10.0
 
 # The end of the name of a CPU model's class, which QEMU takes for the model.
 _CPU_CLASS = re.compile(r"-\w+-cpu$")
@@ -35,11 +41,24 @@ def check(command: Sequence[str], facts: QemuFacts) -> None:
     if lacks:
         raise errors.HypervisorError(f"{facts.path} has no {', no '.join(lacks)}")
     # It reads the arguments in their order, and ends at this one before it does anything.
-    result = utils.RunCmd([*command, "-version"])
+    result = _run([*command, "-version"])
     if result.failed:
         raise errors.HypervisorError(
             f"{facts.path} refuses the guest's command line: {result.output.strip()}"
         )
+
+
+def _run(command: Sequence[str]) -> Any:
+    started: list[int] = []
+    try:
+        return utils.RunCmd(list(command), postfork_fn=started.append)
+    except (OSError, errors.OpExecError) as err:
+        # no second QEMU of the guest's name is to be around when this returns
+        for pid in started:
+            child_status.wait_for_end(pid, _ENDING)
+        raise errors.HypervisorError(
+            f"{command[0]} could not be asked whether it takes the guest's command line: {err}"
+        ) from err
 
 
 def _values(command: Sequence[str], *switches: str) -> Iterator[str]:
@@ -76,7 +95,7 @@ def _cpus(command: Sequence[str], facts: QemuFacts) -> Iterator[str]:
     models = [_CPU_CLASS.sub("", value.split(",")[0]) for value in _values(command, "-cpu")]
     if not models:
         return
-    result = utils.RunCmd([facts.path, "-cpu", "help"])
+    result = _run([facts.path, "-cpu", "help"])
     if result.failed:
         raise errors.HypervisorError(f"{facts.path} -cpu help failed: {result.output}")
     known = set(result.output.split())

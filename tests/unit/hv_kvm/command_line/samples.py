@@ -8,8 +8,9 @@ from typing import Any
 from ganeti import constants, objects
 
 from ganeti_hv_kvm.hv_kvm import bus_manager, command_line
-from ganeti_hv_kvm.hv_kvm.compat import BLOCKDEV, DRIVE, Dialect
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
+from ganeti_hv_kvm.hv_kvm.ganeti.generation import BLOCKDEV, DRIVE, Dialect
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 from harness import paths
 
 DIALECTS = {"drive": DRIVE, "blockdev": BLOCKDEV}
@@ -54,11 +55,20 @@ def old_facts(help_text: str = "", devices_text: str = "") -> QemuFacts:
     return QemuFacts.from_texts(QEMU, help_text=help_text, devices=devices_text)
 
 
+def parameters(**changes: Any) -> dict[str, Any]:
+    """Ganeti's defaults without a kernel; then ``changes``. What boots follows from the kernel."""
+    defaults = constants.HVC_DEFAULTS[constants.HT_KVM] | {"kernel_path": ""} | COMMON
+    made: dict[str, Any] = defaults | changes
+    if boot_type.PARAMETER and boot_type.PARAMETER not in changes:
+        made[boot_type.PARAMETER] = boot_type.implied(made)
+    return made
+
+
 def instance(nics: int = 0, port: int | None = 11005, **hvparams: Any) -> Any:
     return objects.Instance(
         name=NAME,
         uuid="11111111-2222-4333-8444-555555555555",
-        hvparams=constants.HVC_DEFAULTS[constants.HT_KVM] | {"kernel_path": ""} | COMMON | hvparams,
+        hvparams=parameters(**hvparams),
         beparams={constants.BE_MAXMEM: 1024, constants.BE_MINMEM: 512, constants.BE_VCPUS: 2},
         nics=[
             objects.NIC(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ganeti_hv_kvm.hv_kvm.compat import BLOCKDEV, DEVELOPMENT, DRIVE
+from ganeti_hv_kvm.hv_kvm.ganeti.generation import BLOCKDEV, DEVELOPMENT, DRIVE
 
 from . import samples
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ganeti_hv_kvm.hv_kvm.command_line import old_words
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 from harness import paths
 
 OLD = ["qemu", "-no-acpi", "-no-hpet", "-machine", "pc-i440fx-7.2,accel=tcg", "-chroot", "/a,b"]

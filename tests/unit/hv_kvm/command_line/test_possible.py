@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ganeti_hv_kvm.hv_kvm.command_line import possible
-from ganeti_hv_kvm.hv_kvm.qemu_binary import QemuFacts
+from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 from unit.hv_kvm.command_line import samples
 
 QEMUS = ("7.2", "10.0")

@@ -17,8 +17,10 @@ from ganeti_hv_kvm.hv_kvm.command_line import (
     peripherals,
     process,
     storage,
+    vcpus,
 )
-from ganeti_hv_kvm.hv_kvm.compat import BLOCKDEV, DRIVE
+from ganeti_hv_kvm.hv_kvm.ganeti import generation
+from ganeti_hv_kvm.hv_kvm.ganeti.generation import BLOCKDEV, DRIVE
 from unit.hv_kvm.command_line import samples
 from unit.hv_kvm.command_line.samples import completion, instance, old_facts, start
 
@@ -107,7 +109,7 @@ def test_no_restrictions_no_switch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vcpus", "topology", "fits"),
+    ("number", "topology", "fits"),
     [
         (4, {}, True),
         (4, {"cpu_cores": 2}, True),
@@ -119,15 +121,19 @@ def test_no_restrictions_no_switch() -> None:
         (256, {}, False),
     ],
 )
-def test_vcpus_and_their_topology(vcpus: int, topology: dict, fits: bool) -> None:
+def test_vcpus_and_their_topology(
+    monkeypatch: pytest.MonkeyPatch, number: int, topology: dict, fits: bool
+) -> None:
+    # with room for more vCPUs their number need not fit
+    monkeypatch.setattr(generation, "VCPU_TARGET", None)
     made = instance(**topology)
-    made.beparams[constants.BE_VCPUS] = vcpus
+    made.beparams[constants.BE_VCPUS] = number
     request = start(made, facts=samples.facts("7.2"))
     if fits:
-        assert machine.processors(request)[1].startswith(f"{vcpus}")
+        assert vcpus.processors(request)[1].startswith(f"{number}")
     else:
-        with pytest.raises(errors.HypervisorError, match=f"the instance has {vcpus} vCPUs"):
-            machine.processors(request)
+        with pytest.raises(errors.HypervisorError, match=f"the instance has {number} vCPUs"):
+            vcpus.processors(request)
 
 
 def test_usb_devices_of_a_qemu_without_usbdevice() -> None:
@@ -202,8 +208,22 @@ def test_a_device_that_qemu_lacks_is_refused() -> None:
         storage.disks(given, [])
 
 
+@pytest.mark.parametrize("controller", ["lsi", "virtio-scsi-pci"])
+@pytest.mark.parametrize("disks", sorted(constants.HT_SCSI_DEVICE_TYPES - {"scsi-cd"}))
+def test_a_cdrom_beside_scsi_disks_is_a_scsi_cdrom(disks: str, controller: str) -> None:
+    """Fault: refused under 3.1, where 3.0 started it; left unset, its type is that of the disks."""
+    values = {"cdrom_image_path": "/a.iso", "cdrom2_image_path": "/b.iso"}
+    values |= {"disk_type": disks, "scsi_controller_type": controller}
+    unset, named = (
+        samples.whole(instance(**values, cdrom_disk_type=kind), [samples.disk()], BLOCKDEV)
+        for kind in ("", "scsi-cd")
+    )
+    assert unset == named
+    assert sum(word.startswith("scsi-cd,") for word in unset) == 2
+
+
 def test_a_cdrom_cannot_be_a_hard_disk() -> None:
-    made = instance(cdrom_image_path="/a.iso", disk_type="scsi-hd")
+    made = instance(cdrom_image_path="/a.iso", cdrom_disk_type="scsi-hd")
 
     with pytest.raises(errors.HypervisorError, match="cdrom_disk_type"):
         boot.cdroms(start(made, dialect=BLOCKDEV))
@@ -236,7 +256,9 @@ def test_aio_and_cache_of_a_drive(aio: str | None, cache: str, template: str, te
 def test_block_node_is_nested_as_for_blockdev_add() -> None:
     made = instance(disk_cache="writeback", disk_aio="native", disk_discard="unmap")
 
-    assert command_line.block_node("/dev/x", samples.disk("drbd")[0], made.hvparams, "d") == {
+    assert command_line.block_node(
+        "/dev/x", samples.disk("drbd")[0], made.hvparams, "d"
+    ).as_qmp() == {
         "driver": "raw",
         "node-name": "d",
         "discard": "unmap",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ganeti_hv_kvm.hv_kvm.guest.files import Directories, InstanceFiles
 from ganeti_hv_kvm.hv_kvm.hotplug import nic
-from ganeti_hv_kvm.hv_kvm.instance_files import Directories, InstanceFiles
 
 #: There is such an interface on every machine.
 USED = "lo"

@@ -55,7 +55,7 @@ def after_arrival(configure, folder, modes=MODES):
         name="web",
         instance=SimpleNamespace(name="web"),
         files=SimpleNamespace(nic_file=lambda seq: str(folder / str(seq))),
-        hooks=SimpleNamespace(configure_nic=configure),
+        seams=SimpleNamespace(configure_nic=configure),
     )
     text = json.dumps([["kvm"], [nic(mode) for mode in modes], {}, []])
     incoming_nics.after_arrival(guest, text)
@@ -150,7 +150,7 @@ def test_an_interface_that_is_not_known(configure, scripts, tmp_path, caplog, no
         name="web",
         instance=SimpleNamespace(name="web"),
         files=SimpleNamespace(nic_file=lambda seq: str(tmp_path / str(seq))),
-        hooks=SimpleNamespace(configure_nic=configure),
+        seams=SimpleNamespace(configure_nic=configure),
     )
     incoming_nics.after_arrival(
         guest, json.dumps([["kvm"], [nic("routed"), nic("routed")], {}, []])

@@ -44,9 +44,13 @@ class Qemu:
 
 
 def get(qemu, caps="", pid=7):
-    instance = SimpleNamespace(hvparams={constants.HV_KVM_MIGRATION_CAPS: caps})
+    hvparams = {constants.HV_KVM_MIGRATION_CAPS: caps, constants.HV_MIGRATION_DOWNTIME: 30}
     guest = SimpleNamespace(
-        name="web", instance=instance, pid=lambda: pid, monitor=lambda: nullcontext(qemu)
+        name="web",
+        instance=SimpleNamespace(hvparams=hvparams),
+        files=None,
+        pid=lambda: pid,
+        monitor=lambda seconds: nullcontext(qemu),
     )
     return status.get(guest)
 

@@ -1,0 +1,78 @@
+"""Where a command's words go: answers to stdout, everything else to stderr.
+
+What others wrote (names, QEMU's words) is quoted: none of it may move a terminal's cursor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PROGRAM = "ganeti-hv-kvm"
+
+#: SGR parameters (ECMA-48).
+RED, GREEN, YELLOW, BOLD, DIM = "31", "32", "33", "1", "2"
+_CLEAR_LINE = "\r\x1b[K"
+
+
+def quoted(text: str) -> str:
+    """Give what others wrote on one line, its control characters and lone surrogates escaped."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _escaped(one) for one in text)
+
+
+def _escaped(one: str) -> str:
+    return one.encode("unicode_escape").decode("ascii")
+
+
+def write(text: str = "") -> None:
+    """Write a line of the answer."""
+    print(text)
+
+
+def write_json(value: object, *, indent: int | None = 2) -> None:
+    """Write an answer for programs; what JSON has no word for is written as text."""
+    print(json.dumps(value, indent=indent, default=str), flush=indent is None)
+
+
+def complain(text: str) -> None:
+    """Say what is wrong, on stderr, under the program's name."""
+    print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)
+
+
+def is_coloured() -> bool:
+    """Tell whether stdout is a terminal that may be coloured (https://no-color.org)."""
+    return (
+        sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "dumb") != "dumb"
+    )
+
+
+def painted(text: str, colour: str, *, is_on: bool | None = None) -> str:
+    """Give the text in a colour, where colours are shown."""
+    if not text or not (is_coloured() if is_on is None else is_on):
+        return text
+    return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+@contextmanager
+def progress(text: str) -> Iterator[None]:
+    """Say on a terminal what takes long, for as long as it does."""
+    shown = sys.stderr.isatty()
+    if shown:
+        print(f"{text} ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
+
+
+def give_up_stdout() -> None:
+    """After a closed pipe: whoever read has seen enough, and Python must not find out again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

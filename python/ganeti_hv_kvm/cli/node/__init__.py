@@ -1,0 +1,1 @@
+"""What lies on this node: files, processes, monitors. Nothing here imports Ganeti."""

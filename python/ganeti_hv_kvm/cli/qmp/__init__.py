@@ -1,0 +1,1 @@
+"""``ganeti-hv-kvm qmp``: a guest's monitor by hand, one command at a time."""

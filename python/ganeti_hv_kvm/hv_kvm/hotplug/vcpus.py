@@ -1,0 +1,141 @@
+"""More vCPUs for a guest that runs, as far as it was started with room for them.
+
+The guest's operating system brings a new vCPU online, not Ganeti (Linux: a udev rule). None is
+taken away: a smaller number takes effect at the next start. Upstream: doc/design-vcpu-hotplug.rst.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from ganeti import constants, errors
+
+from ganeti_hv_kvm.hv_kvm.command_line import vcpus as words
+from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
+from ganeti_hv_kvm.hv_kvm.qemu.growth_commands import VcpuPlace
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
+
+#: What an error adds: Ganeti keeps the wish in its configuration.
+AT_NEXT_START = (
+    "what Ganeti has in its configuration takes effect when the instance is next started"
+)
+
+
+def update(guest: Guest, runtime: KVMRuntime) -> bool:
+    """Let a runtime say which vCPUs its guest was given; tell whether that changed it.
+
+    Raises:
+        errors.HypervisorError: QEMU does not tell which it has.
+    """
+    if words.maximum_of(runtime.kvm_cmd) is None:
+        return False
+    with guest.monitor() as qmp:
+        return words.keep_added(runtime.kvm_cmd, _added(qmp.vcpu_places()))
+
+
+def _added(places: list[VcpuPlace]) -> list[dict[str, Any]]:
+    return [one.device for one in places if one.added_as and words.ADDED.fullmatch(one.added_as)]
+
+
+def check(guest: Guest, runtime: KVMRuntime) -> int:
+    """Make sure that a guest can be given vCPUs, and tell how many it may have.
+
+    Raises:
+        errors.HotplugError: why it cannot.
+    """
+    pinned = guest.instance.hvparams.get(constants.HV_CPU_MASK) or constants.CPU_PINNING_ALL
+    if pinned != constants.CPU_PINNING_ALL:
+        raise errors.HotplugError(
+            f"{constants.HV_CPU_MASK} is '{pinned}', and does not say where more vCPUs belong."
+            f" Nothing was changed; {AT_NEXT_START}"
+        )
+    maximum = words.maximum_of(runtime.kvm_cmd)
+    if maximum is None:
+        raise errors.HotplugError(
+            f"the guest was started without room for more vCPUs{_why(guest.hvp(runtime))}. Nothing"
+            f" was changed; {AT_NEXT_START}"
+        )
+    return maximum
+
+
+def _why(hvp: dict[str, Any]) -> str:
+    """Say what of a guest's parameters keeps it from having room."""
+    reasons = [
+        "its ACPI is off" if not hvp.get(constants.HV_ACPI) else "",
+        f"its {constants.HV_CPU_MASK} pins them"
+        if hvp.get(constants.HV_CPU_MASK) not in (None, "", constants.CPU_PINNING_ALL)
+        else "",
+        f"its {constants.HV_KVM_EXTRA} has an -smp of its own"
+        if "-smp" in str(hvp.get(constants.HV_KVM_EXTRA))
+        else "",
+    ]
+    said = ", ".join(filter(None, reasons))
+    return f": {said}" if said else ", by a Ganeti that gave none"
+
+
+def verify(guest: Guest, runtime: KVMRuntime, wanted: int | None = None) -> None:
+    """Check that a guest can be given vCPUs, up to ``wanted`` in all.
+
+    Raises:
+        errors.HotplugError: why it cannot.
+    """
+    maximum = check(guest, runtime)
+    if wanted is not None and wanted > maximum:
+        raise errors.HotplugError(
+            f"the guest was started with room for {maximum} vCPUs, {wanted} are wanted. Nothing was"
+            f" changed; {AT_NEXT_START}"
+        )
+    with guest.monitor() as qmp:
+        qmp.vcpu_places()
+
+
+def grow(guest: Guest, runtime: KVMRuntime, wanted: int) -> None:
+    """Give the guest vCPUs until it has ``wanted``; one that has as many, or more, is left alone.
+
+    Each is in the runtime file before the next is given.
+
+    Args:
+        runtime: what the guest has, up to date.
+
+    Raises:
+        errors.HotplugError: it has no room for them, and nothing was changed.
+        errors.HypervisorError: QEMU refused one; those before it are there to stay.
+    """
+    with guest.monitor() as qmp:
+        have = len(qmp.GetCpuInformation())
+    if wanted <= have:
+        logging.info("%s has %d vCPUs: %d need no hot-plug", guest.name, have, wanted)
+        return
+    verify(guest, runtime, wanted)
+    with guest.monitor() as qmp:
+        free = [place for place in qmp.vcpu_places() if place.qom_path is None]
+        if wanted - have > len(free):
+            raise errors.HotplugError(
+                f"the guest has {have} vCPUs and room for {len(free)} more, {wanted} are wanted."
+                f" Nothing was changed; {AT_NEXT_START}"
+            )
+        for number, place in enumerate(free[: wanted - have], have + 1):
+            _add(guest, runtime, qmp, place, number)
+
+
+def _add(
+    guest: Guest, runtime: KVMRuntime, qmp: QmpConnection, place: VcpuPlace, number: int
+) -> None:
+    try:
+        qmp.HotAddvCPU({"props": dict(place.props), "type": place.driver})
+    except errors.HypervisorError as err:
+        raise errors.HypervisorError(
+            f"{err}. The guest has {number - 1} vCPUs; the same call again goes on from there"
+        ) from err
+    try:
+        words.keep_added(runtime.kvm_cmd, [*words.added(runtime.kvm_cmd), place.device])
+        guest.save(runtime)
+    except errors.HypervisorError as err:
+        raise errors.HypervisorError(
+            f"the guest has {number} vCPUs, but {guest.files.runtime} does not say so yet: {err}."
+            " Make room; the next hot-plug, migration or reboot brings it up to date"
+        ) from err

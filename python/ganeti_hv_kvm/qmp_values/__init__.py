@@ -1,0 +1,1 @@
+"""What a QEMU tells by QMP, checked before it is believed. Needs no Ganeti."""

@@ -1,0 +1,170 @@
+"""What QEMU answers about a migration, checked before it is believed.
+
+A monitor is a peer: a word that is no word, a number out of all bounds or a text of a mebibyte
+must neither decide what becomes of a guest nor reach Ganeti's logs and error texts as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from ganeti_hv_kvm.errors import HypervisorError
+
+_WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+#: QEMU counts bytes in 64 bits with a sign.
+_MOST = (1 << 63) - 1
+#: Characters of a foreign text that are repeated; a reason fits into them.
+MOST_QUOTED = 500
+_MOST_REASONS = 16
+
+
+class Migration(NamedTuple):
+    """QEMU's ``query-migrate``.
+
+    Attributes:
+        status: QEMU's word ("none" if it never migrated); one that we do not know is kept.
+        error: why it failed, fit for one line of a log.
+        transferred: bytes that were sent, and
+        total: bytes of the guest's memory; both None where they are not told, or are nonsense.
+        passes: how often the memory was gone through.
+        remaining: bytes that are still to be sent.
+        changed: bytes a second that the guest writes, as far as they have to be sent again; 0
+            until that is known.
+        speed: bytes a second that are sent.
+        seconds: since it was begun.
+    """
+
+    status: str = "none"
+    error: str = ""
+    transferred: int | None = None
+    total: int | None = None
+    passes: int = 0
+    remaining: int = 0
+    changed: int = 0
+    speed: int = 0
+    seconds: float = 0.0
+
+
+class Progress(NamedTuple):
+    """How far a migration is, of ``query-migrate``; None for what is not told.
+
+    Attributes:
+        remaining: bytes that were not sent yet, or are to be sent again.
+        rate: bytes a second that are sent.
+        dirty_rate: bytes a second that the guest writes anew.
+        expected_downtime: seconds that the guest will stand still, as QEMU expects.
+        seconds: since it began.
+        blocked: why QEMU would refuse to migrate it now, each fit for one line.
+    """
+
+    remaining: int | None = None
+    rate: float | None = None
+    dirty_rate: float | None = None
+    expected_downtime: float | None = None
+    seconds: float | None = None
+    blocked: tuple[str, ...] = ()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to its end if all stays so; infinity if the guest writes as fast as is sent."""
+        if self.remaining is None or self.rate is None:
+            return None
+        gain = self.rate - (self.dirty_rate or 0)
+        return self.remaining / gain if gain > 0 else float("inf")
+
+
+def read_migration(answer: Any) -> Migration:
+    """Read the answer to ``query-migrate``.
+
+    Raises:
+        HypervisorError: it has no status that could be one.
+    """
+    status = _word("query-migrate", _dict("query-migrate", answer).get("status", "none"))
+    error = answer.get("error-desc", "")
+    ram = answer.get("ram")
+    ram = ram if isinstance(ram, dict) else {}
+    transferred, total = _count(ram.get("transferred")), _count(ram.get("total"))
+    if transferred is None or not total:
+        transferred = total = None
+    return Migration(
+        status=status,
+        error=quote(error) if isinstance(error, str) else "",
+        transferred=transferred,
+        total=total,
+        passes=_count(ram.get("dirty-sync-count")) or 0,
+        remaining=_count(ram.get("remaining")) or 0,
+        changed=(_count(ram.get("dirty-pages-rate")) or 0) * (_count(ram.get("page-size")) or 0),
+        # megabits, which are a million bits
+        speed=int(_number(ram.get("mbps")) * 1e6 / 8),
+        seconds=(_count(answer.get("total-time")) or 0) / 1000,
+    )
+
+
+def read_progress(answer: Any) -> Progress:
+    """Read it out of the answer to ``query-migrate``; what is nonsense in it is left out."""
+    answer = answer if isinstance(answer, dict) else {}
+    ram = answer.get("ram")
+    ram = ram if isinstance(ram, dict) else {}
+    pages, page = _count(ram.get("dirty-pages-rate")), _count(ram.get("page-size"))
+    reasons = answer.get("blocked-reasons")
+    reasons = reasons[:_MOST_REASONS] if isinstance(reasons, list) else []
+    milliseconds = _count(answer.get("expected-downtime"))
+    passed = _count(answer.get("total-time"))
+    return Progress(
+        remaining=_count(ram.get("remaining")),
+        rate=_rate(ram.get("mbps")),
+        dirty_rate=None if pages is None or page is None else float(pages * page),
+        expected_downtime=None if milliseconds is None else milliseconds / 1000,
+        seconds=None if passed is None else passed / 1000,
+        blocked=tuple(quote(one) for one in reasons if isinstance(one, str)),
+    )
+
+
+def _rate(megabits: Any) -> float | None:
+    """QEMU counts millions of bits a second."""
+    fits = type(megabits) in (int, float) and 0 < megabits < _MOST
+    return megabits * 1e6 / 8 if fits else None
+
+
+def read_run_state(answer: Any) -> str:
+    """Read the answer to ``query-status``.
+
+    Raises:
+        HypervisorError: it has no status that could be one.
+    """
+    return _word("query-status", _dict("query-status", answer).get("status"))
+
+
+def quote(text: str) -> str:
+    """Make a foreign text fit for a log: of bounded length, on one line, without control codes."""
+    short = text[:MOST_QUOTED]
+    safe = "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in short
+    )
+    return f"{safe}... ({len(text)} characters)" if len(text) > MOST_QUOTED else safe
+
+
+def _dict(command: str, answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise HypervisorError(
+            f"QEMU answers {command} with a {type(answer).__name__}, not with an object"
+        )
+    return answer
+
+
+def _word(command: str, value: Any) -> str:
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        said = quote(value) if isinstance(value, str) else f"a {type(value).__name__}"
+        raise HypervisorError(f"QEMU answers {command} with a status that is none: '{said}'")
+    return value
+
+
+def _number(value: Any) -> float:
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST
+    return float(value) if fits else 0.0
+
+
+def _count(value: Any) -> int | None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
+    return value if fits else None

@@ -1,0 +1,3 @@
+"""Paths of a node, as Ganeti was configured; some came with a later version."""
+
+def __getattr__(name: str) -> str: ...

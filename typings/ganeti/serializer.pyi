@@ -1,0 +1,6 @@
+"""Ganeti's JSON."""
+
+from typing import Any
+
+def Load(data: str | bytes) -> Any: ...
+def Dump(data: object) -> bytes: ...

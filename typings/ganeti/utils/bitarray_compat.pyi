@@ -1,0 +1,3 @@
+"""The development version's own wrapper."""
+
+from bitarray import bitarray as bitarray
