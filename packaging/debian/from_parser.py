@@ -16,8 +16,9 @@ from ganeti_hv_kvm.cli.frame import arguments, exit_status
 _NAME = "ganeti-hv-kvm"
 #: A function of the completion, in bash and zsh.
 _GUESTS = "_ganeti_hv_kvm_guests"
+_RUN = arguments.default_directory("run")
 #: What is no name of an instance is no word for a shell.
-_LIST = f"command ls {arguments.RUN_DIRECTORY}/pid 2>/dev/null | command grep -x '[A-Za-z0-9._-]*'"
+_LIST = f"command ls {_RUN}/pid 2>/dev/null | command grep -x '[A-Za-z0-9._-]*'"
 _PREAMBLE = {
     "bash": f'{_GUESTS}() {{ compgen -W "$({_LIST})" -- "$1"; }}',
     "zsh": f"{_GUESTS}() {{ compadd -- $({_LIST}); }}",

@@ -58,6 +58,7 @@ class AtTarget(enum.Enum):
     DONE = "take it over"
 
 
+_WAITING = "inmigrate"
 _MOVING = "finish-migrate"
 _MOVED = "postmigrate"
 
@@ -135,8 +136,24 @@ def at_target(seen: NodeState, success: bool) -> AtTarget:
         return AtTarget.LOST if success else AtTarget.CLEAN_UP
     if not seen.answers:
         return AtTarget.UNKNOWN
-    if seen.run_state == "inmigrate":
+    if is_target(seen):
         return AtTarget.WAIT if success else AtTarget.END
     if not success:
         return AtTarget.KEEP
     return AtTarget.RESUME if seen.run_state == "paused" else AtTarget.DONE
+
+
+def is_target(seen: NodeState) -> bool:
+    """Whether its QEMU waits for a guest from another node."""
+    return seen.run_state == _WAITING
+
+
+def in_words(seen: NodeState, success: bool) -> str:
+    """Say what this node does, by what its QEMU tells, once Ganeti calls the migration settled."""
+    decision = decide(seen, success)
+    return f"{decision.value} ({decision.name})"
+
+
+def decide(seen: NodeState, success: bool) -> AtSource | AtTarget:
+    """Decide for this node, as the side that its QEMU tells it is."""
+    return at_target(seen, success) if is_target(seen) else at_source(seen, success)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 from . import paths
@@ -20,7 +22,10 @@ _REPLACED = (
     (re.compile(r"(process PID) \(.+, began TIME ago\)"), r"\1 (COMMAND, began TIME ago)"),
     (re.compile(r"QEMU \d+\.\d+\.\d+"), "QEMU VERSION"),
     (re.compile(r"\b\d+ threads?\b"), "N threads"),
-    (re.compile(r"/gnt\d+/"), "/GROUP/"),
+    (re.compile(r"\b(pc-i440fx|pc-q35)-\d+\.\d+"), r"\1-VERSION"),
+    (re.compile(r"\b(fd|vhostfd|fds|vhostfds)=[\d:]+"), r"\1=N"),
+    (re.compile(r"-\d{8}T\d{6}Z\b"), "-MOMENT"),
+    (re.compile(r"/gnt-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/"), "/GROUP/"),
 )
 
 
@@ -30,6 +35,12 @@ def plain(text: str, run: Path) -> str:
     for pattern, shown in _REPLACED:
         text = pattern.sub(shown, text)
     return text
+
+
+def transcript(done: subprocess.CompletedProcess[str], *words: str) -> str:
+    """A call of the command, and what came of it, as a terminal shows it."""
+    said = shlex.join(["ganeti-hv-kvm", *words])
+    return f"$ {said}\n{done.stdout}{done.stderr}exit status {done.returncode}\n"
 
 
 def check(name: str, text: str, run: Path) -> None:

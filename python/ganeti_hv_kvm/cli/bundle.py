@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ganeti_hv_kvm.cli.frame.arguments import NODE_DAEMON_LOG
 from ganeti_hv_kvm.cli.node import masking, qemu_log
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
 from ganeti_hv_kvm.cli.node.patience import OutOfPatienceError, within
@@ -73,7 +74,7 @@ def parts(
     """
     yield _read("runtime.json", lambda: _runtime(guest.runtime), seconds)
     yield _read("qemu.log", lambda: _log(log_directory / f"{guest.name}.log"), seconds)
-    daemon_log = log_directory.parent / "node-daemon.log"
+    daemon_log = log_directory.parent / NODE_DAEMON_LOG
     yield _read("node-daemon.log", lambda: _mentions(daemon_log, guest.name), seconds)
     for name in _OF_PROCESS if pid else ():
         path = PROC / str(pid) / name
@@ -101,7 +102,10 @@ def _read(name: str, look: Callable[[], str], seconds: float) -> Part:
     try:
         text = within(seconds, look)
     except (OSError, ValueError, OutOfPatienceError, subprocess.SubprocessError) as err:
-        return Part(name, None, str(err))
+        why = str(err)
+        if isinstance(err, OSError) and err.filename:
+            why = f"{err.filename}: {err.strerror}"
+        return Part(name, None, masking.text(why))
     return Part(name, masking.text(text))
 
 

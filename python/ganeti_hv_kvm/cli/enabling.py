@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
-from ganeti_hv_kvm.cli.frame import arguments, output
-from ganeti_hv_kvm.cli.interpreter import TIMEOUT, Answer
+from ganeti_hv_kvm.cli.frame import output
+from ganeti_hv_kvm.cli.interpreter import Answer
 
 RESTART = (
     "Programs that run already keep what they have: restart the node daemon on this node "
     "(Debian: service ganeti restart). Guests keep running."
 )
-
-
-def add_ganeti(parser: argparse.ArgumentParser) -> None:
-    """Add ``--ganeti``."""
-    parser.add_argument(
-        "--ganeti",
-        type=Path,
-        metavar="DIR",
-        help="the directory of Ganeti's code (default: that of ganeti-noded)",
-    )
-
-
-def add_timeout(parser: argparse.ArgumentParser) -> None:
-    """Add ``--timeout``."""
-    parser.add_argument(
-        "--timeout",
-        type=arguments.positive,
-        default=TIMEOUT,
-        metavar="SECONDS",
-        help="wait no longer than so long for a Python to import Ganeti (default: %(default)g)",
-    )
 
 
 def values(answers: Mapping[str, Answer]) -> dict[str, object]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganeti_hv_kvm.cli import interpreter
-from ganeti_hv_kvm.cli.interpreter import Runtime
+from ganeti_hv_kvm.cli.interpreter import AskError, Runtime
 
 _PREFIX = "GANETI_HV_KVM_"
 
@@ -42,6 +42,43 @@ def settings(ganeti: Path | None, environment: Mapping[str, str], seconds: float
     return _ask(ganeti, seconds, ours, "settings")
 
 
+def data_directory(ganeti: Path | None, seconds: float) -> Path:
+    """Give the directory of what Ganeti keeps over a reboot of the node.
+
+    Raises:
+        AskError: Ganeti cannot be asked.
+    """
+    return Path(_ask(ganeti, seconds, {}, "directories")["data"])
+
+
+def options(
+    ganeti: Path | None,
+    names: Sequence[str],
+    seconds: float,
+    *,
+    is_dry: bool = True,
+    tags: str | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Give the options of guests that run here by their tags; unless ``is_dry``, apply them first.
+
+    Args:
+        ganeti: the directory of Ganeti's code; None for that of ganeti-noded.
+        names: full ones.
+        seconds: for all of them.
+        is_dry: change nothing.
+        tags: of the instance, with commas between; None for those of the cluster's configuration.
+
+    Returns:
+        By name ``{"rows": [{"name", "wanted", "in_force", "change"}...], "problems": [text...]}``,
+        or "error", with "no_configuration" on a node that does not know the tags.
+
+    Raises:
+        AskError: Ganeti cannot be asked.
+    """
+    how = "dry" if is_dry else "wet"
+    return _ask(ganeti, seconds, {}, "options", how, "-" if tags is None else tags, *names)
+
+
 def _ask(
     ganeti: Path | None, seconds: float, environment: Mapping[str, str], *words: str
 ) -> dict[str, Any]:
@@ -51,4 +88,8 @@ def _ask(
     kept = {
         name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", _PREFIX))
     }
-    return interpreter.run(here, "with_ganeti.py", words, {**kept, **environment}, seconds)
+    told = interpreter.run(here, "with_ganeti.py", words, {**kept, **environment}, seconds)
+    if "error" in told:
+        raise AskError(told["error"])
+    answer: dict[str, Any] = told["answer"]
+    return answer

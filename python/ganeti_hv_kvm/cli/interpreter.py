@@ -13,12 +13,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ganeti_hv_kvm.cli.frame.arguments import FOR_GANETI
 from ganeti_hv_kvm.cli.frame.failure import CommandError
 
 _PROGRAM = "ganeti-noded"
 _SEARCH_PATH = "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin"
-#: Seconds for a Python to import Ganeti, on a node that is busy.
-TIMEOUT = 60.0
 
 
 class AskError(CommandError):
@@ -87,7 +86,7 @@ def _interpreter_of(program: Path) -> str:
     return interpreter
 
 
-def ask(runtime: Runtime, *, as_if_enabled: bool = False, seconds: float = TIMEOUT) -> Answer:
+def ask(runtime: Runtime, *, as_if_enabled: bool = False, seconds: float = FOR_GANETI) -> Answer:
     """Let the interpreter import Ganeti in a process of its own, and see what it got.
 
     `as_if_enabled` tells what it would get with the package enabled. Raises `AskError`.

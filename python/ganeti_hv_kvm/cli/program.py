@@ -12,8 +12,8 @@ from typing import Any
 
 from ganeti_hv_kvm.cli import commands
 from ganeti_hv_kvm.cli.frame import exit_status, output
-from ganeti_hv_kvm.cli.frame.arguments import Parser
 from ganeti_hv_kvm.cli.frame.failure import CommandError, UsageError
+from ganeti_hv_kvm.cli.frame.parser import Parser
 from ganeti_hv_kvm.cli.frame.suggest import did_you_mean
 from ganeti_hv_kvm.errors import HypervisorError
 

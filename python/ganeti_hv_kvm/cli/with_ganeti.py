@@ -1,10 +1,14 @@
-"""Runs in a process of its own, with Ganeti imported: what only its code can tell.
+"""Runs in a process of its own, with Ganeti imported first: what only its code can tell or do.
 
     python with_ganeti.py DIRECTORY-OF-GANETI'S-CODE command NAME
     python with_ganeti.py DIRECTORY-OF-GANETI'S-CODE settings
+    python with_ganeti.py DIRECTORY-OF-GANETI'S-CODE options dry|wet TAGS|- NAME...
+    python with_ganeti.py DIRECTORY-OF-GANETI'S-CODE directories
 
-The answer is one line of JSON, the last on stdout. Nothing is started and no guest is asked; the
-QEMU binary may be, for what it can do.
+The answer is one line of JSON, the last on stdout: ``{"answer": ...}``, or ``{"error": text}``
+where Ganeti cannot be imported. Imported first, it lends its errors to this package's
+(`ganeti_hv_kvm.errors`). Nothing is started; a guest is asked, and given limits, for its options
+alone; the QEMU binary may be asked what it can do.
 """
 
 from __future__ import annotations
@@ -62,10 +66,18 @@ def _of_reboot(name: str) -> list[str]:
 
 def _of_start(name: str) -> list[str]:
     """As a cold start makes it, of the configuration that this node has, if it has one."""
+    from ganeti import constants, pathutils, utils
+
+    from ganeti_hv_kvm.hv_kvm.ganeti import configuration
     from ganeti_hv_kvm.hv_kvm.lifecycle import new_runtime
 
     hypervisor = _hypervisor()
-    instance, disks = _configured(name)
+    instance, _, configured = configuration.find(name)
+    links = (f"{name}{constants.DISK_SEPARATOR}{at}" for at in range(len(configured)))
+    disks = [
+        (disk, utils.PathJoin(pathutils.DISK_LINKS_DIR, link), None)
+        for disk, link in zip(configured, links, strict=True)
+    ]
     guest = hypervisor._Guest(instance)
     runtime = new_runtime.make_runtime(instance, disks, False, guest.files, guest.facts())
     return _complete(hypervisor, instance, runtime)
@@ -79,33 +91,6 @@ def _complete(hypervisor: Any, instance: Any, runtime: Any) -> list[str]:
     start = Start(guest, runtime, guest.facts())
     # The descriptors of TAP devices are those of one start alone.
     return start.command([HostNic(nic, "", [0], []) for nic in runtime.kvm_nics])
-
-
-def _configured(name: str) -> tuple[Any, list[Any]]:
-    """The instance as the configuration has it, every parameter filled in; and its disks."""
-    from ganeti import constants, errors, objects, pathutils, serializer, utils
-
-    try:
-        text = utils.ReadFile(pathutils.CLUSTER_CONF_FILE)
-    except FileNotFoundError as err:
-        raise errors.HypervisorError(
-            "this node does not have the cluster's configuration (only master candidates do)"
-        ) from err
-    config = objects.ConfigData.FromDict(serializer.Load(text))
-    found = [one for one in config.instances.values() if one.name == name]
-    if not found:
-        raise errors.HypervisorError(f"the cluster's configuration has no instance {name}")
-    (instance,) = found
-    instance.hvparams = config.cluster.FillHV(instance)
-    instance.beparams = config.cluster.FillBE(instance)
-    for nic in instance.nics:
-        nic.nicparams = config.cluster.SimpleFillNIC(nic.nicparams)
-    disks = [config.disks[uuid] for uuid in instance.disks]
-    links = [
-        (disk, utils.PathJoin(pathutils.DISK_LINKS_DIR, f"{name}{constants.DISK_SEPARATOR}{seq}"))
-        for seq, disk in enumerate(disks)
-    ]
-    return instance, [(disk, link, None) for disk, link in links]
 
 
 def settings() -> dict[str, Any]:
@@ -133,11 +118,82 @@ def settings() -> dict[str, Any]:
     return {"settings": rows, "problems": known.problems()}
 
 
+def directories() -> dict[str, str]:
+    """Give where Ganeti keeps what; "data" is what stays over a reboot."""
+    from ganeti import pathutils
+
+    return {"data": pathutils.DATA_DIR}
+
+
+def options(how: str, tags: str, *names: str) -> dict[str, Any]:
+    """Give for each guest that runs here its options by tag: rows and problems, or an error.
+
+    Args:
+        how: "wet" applies them first.
+        tags: the instance's, with commas between; "-" are those of the configuration.
+        names: full ones.
+    """
+    return {name: _options(name, how == "dry", tags) for name in names}
+
+
+def _options(name: str, is_dry: bool, tags: str) -> dict[str, Any]:
+    from ganeti import errors
+
+    from ganeti_hv_kvm.hv_kvm.ganeti import configuration
+    from ganeti_hv_kvm.hv_kvm.lifecycle import options_report
+
+    hypervisor = _hypervisor()
+    try:
+        guest = hypervisor._Guest(_tagged(hypervisor, name, tags))
+        if guest.pid() is None:
+            return {"error": f"{name} does not run on this node: a start gives it all its options"}
+        if not is_dry:
+            options_report.apply(guest)
+        report = options_report.of(guest)
+    except configuration.NoConfigurationError as err:
+        # most nodes have none, which is nothing wrong with them
+        return {"error": str(err), "no_configuration": True}
+    except (errors.GenericError, OSError) as err:
+        return {"error": str(err)}
+    return {"rows": [row._asdict() for row in report.rows], "problems": report.problems}
+
+
+def _tagged(hypervisor: Any, name: str, tags: str) -> Any:
+    """The instance with its tags of today."""
+    from ganeti import objects
+
+    from ganeti_hv_kvm.hv_kvm.ganeti import configuration
+
+    if tags == "-":
+        return configuration.find(name).instance
+    instance = objects.Instance(name=name, tags=tags.split(","))
+    runtime = hypervisor._LoadKVMRuntime(instance)
+    instance.hvparams = runtime.up_hvp
+    instance.uuid = _uuid(runtime.kvm_cmd) or name
+    return instance
+
+
+def _uuid(command: list[str]) -> str | None:
+    """The instance's UUID, as its guest was told."""
+    words = iter(command)
+    return next((str(next(words, "")) for word in words if word == "-uuid"), None)
+
+
 def main(directory: str, what: str, *arguments: str) -> None:
     """Print the answer."""
     sys.path[:1] = [directory] if directory else []
-    answers: dict[str, Any] = {"command": command, "settings": settings}
-    print(json.dumps(answers[what](*arguments)))
+    try:
+        import ganeti  # noqa: F401  before anything of ours
+    except ImportError as err:
+        print(json.dumps({"error": f"Ganeti's code is needed for this: {err}; see --ganeti"}))
+        return
+    known: dict[str, Any] = {
+        "command": command,
+        "settings": settings,
+        "options": options,
+        "directories": directories,
+    }
+    print(json.dumps({"answer": known[what](*arguments)}))
 
 
 if __name__ == "__main__":

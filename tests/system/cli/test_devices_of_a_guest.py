@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import subprocess
@@ -20,6 +21,8 @@ from harness import golden, instance
 pytestmark = pytest.mark.qemu
 NAME = "web1.example.com"
 AMPLE = 100
+#: Each Ganeti words the command in its own way, for the QEMU of its own Debian.
+GENERATION = os.environ.get("GANETI_UNDER_TEST", "3.0")
 
 
 @pytest.fixture
@@ -142,9 +145,19 @@ def test_showcmd(started, command, run, tmp_path):
     assert set(told["stored"]["command"]) <= set(running)
     assert told["reboot"]["why_not"] is None
     assert plain(told["reboot"]["command"]) == running
-    assert "does not have the cluster's configuration" in told["start"]["why_not"]
+    assert "only master candidates have the cluster's configuration" in told["start"]["why_not"]
+    places = {
+        "LINKS": pathutils.DISK_LINKS_DIR,
+        "LOGS": pathutils.LOG_KVM_DIR,
+        **{name: started.hvparams[name] for name in ("kvm_path", "kernel_path", "initrd_path")},
+    }
     configure(started, tmp_path)
     try:
+        done = command("showcmd", NAME, "--timeout", "60", "--ganeti", code)
+        said = golden.transcript(done, "showcmd", NAME)
+        for name, place in places.items():
+            said = said.replace(place, name.upper())
+        golden.check(f"showcmd-{GENERATION}.txt", shown(said, run, tmp_path), run)
         done = command("showcmd", NAME, "start", "--timeout", "60", "--json", "--ganeti", code)
         (start,) = json.loads(done.stdout)["commands"]
         assert start["why_not"] is None
@@ -179,13 +192,15 @@ def test_bundle(started, command, run, tmp_path):
     path = tmp_path / "all.tar.gz"
     logs = Path(pathutils.LOG_KVM_DIR)
     (logs.parent / "node-daemon.log").write_text(f"one\n{NAME}: password=geheim\n")
-    words = ("bundle", NAME, "--output", str(path), "--log-dir", str(logs))
+    # ample: what comes late would be missing
+    words = ("bundle", NAME, "--output", str(path), "--log-dir", str(logs), "--timeout", "30")
     done = command(*words)
     assert (done.returncode, done.stderr) == (0, "")
     assert str(path) in done.stdout
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with tarfile.open(path) as archive:
         members = {member.name.partition("/")[2]: member for member in archive.getmembers()}
+        (top,) = {member.name.partition("/")[0] for member in archive.getmembers()}
         texts = {name: archive.extractfile(one).read() for name, one in members.items()}
     assert all(stat.S_IMODE(member.mode) == 0o600 for member in members.values())
     assert {
@@ -195,6 +210,12 @@ def test_bundle(started, command, run, tmp_path):
     assert b"exit status 0" in texts["diff.txt"]
     assert b"password=***" in texts["node-daemon.log"]
     assert not any(b"geheim" in text for text in texts.values())
+    said = golden.transcript(done, *words[:4]) + f"\n{top}/\n"
+    said += "".join(f"  {name}\n" for name in sorted(texts))
+    for name in ("missing.txt", "diff.txt", "node-daemon.log"):
+        said += f"\n{name}:\n{texts[name].decode()}"
+    said = shown(said, run, tmp_path).replace(str(logs), "LOGS")
+    golden.check("bundle.txt", said.replace(str(logs.parent), "LOGS/.."), run)
     again = command(*words, "--json")
     assert again.returncode == 3
     assert "File exists" in json.loads(again.stdout)["error"]["text"]

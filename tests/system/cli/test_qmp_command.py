@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from harness import troubled
+from harness import golden, troubled
 from harness.terminal import terminal
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]
@@ -35,6 +35,32 @@ def test_one_command(guest, command):
     assert json.loads(done.stdout)["return"].startswith("pc-i440fx-")
     done = command("qmp", NAME, "qom-list", '{"path": "/machine/peripheral"}')
     assert {"name": "type", "type": "string"} in json.loads(done.stdout)
+
+
+#: Each answer that a person may get: told, refused by us, refused by QEMU, with words for programs.
+CALLS = (
+    ("query-status",),
+    ("qom-get", "path=/machine", "property=type"),
+    ("query-statu",),
+    ("stop",),
+    ("stop", "--write"),
+    ("device_dell", "id=x", "--write"),
+    ("balloon", "--write"),
+    ("device_del", "id=none", "--write"),
+    ("device_del", "id=none", "--write", "--json"),
+    ("object-add", "qom-type=secret", "id=sec0", "data=geheim", "--write"),
+    ("qom-get", "path=/objects/sec0", "property=data"),
+    ("--hmp", "info", "status"),
+    ("--hmp", "cont"),
+)
+
+
+def test_what_it_says(guest, command, run):
+    said = ""
+    for words in CALLS:
+        called = ("qmp", NAME, *words)
+        said += golden.transcript(command(*called), *called) + "\n"
+    golden.check("qmp.txt", said, run)
 
 
 def test_what_changes_something_needs_write(guest, command):

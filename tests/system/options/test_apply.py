@@ -87,7 +87,17 @@ def test_limits_at_once_and_the_rest_later(hypervisor, tmp_path, configured):
     }
     assert limits(hypervisor) == [(500, 0, made.uuid)] * 2
 
-    short = [sys.executable, "-m", "ganeti_hv_kvm", "list", "-o", "name,options", "--json"]
+    short = [
+        sys.executable,
+        "-m",
+        "ganeti_hv_kvm",
+        "list",
+        "-o",
+        "name,options",
+        "--json",
+        "--timeout",
+        "60",
+    ]
     listed = subprocess.run(
         [*short, "--run-dir", type(hypervisor)._ROOT_DIR],
         stdout=subprocess.PIPE,
@@ -134,7 +144,7 @@ def test_a_node_without_the_configuration(hypervisor, tmp_path):
     hypervisor.StartInstance(made, disks, True)
     done = call(hypervisor)
     assert done.returncode == 3
-    assert "only master candidates know the tags" in done.stderr
+    assert "only master candidates have the cluster's configuration" in done.stderr
     assert f"'gnt-instance list -o tags --no-headers {NAME}'" in done.stderr
 
     done = call(hypervisor, "--tags", "hv-kvm:disk-iops:7,web,hv-kvm:disk-bps:no")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 
-from ganeti_hv_kvm.cli import enabling, tags
+from ganeti_hv_kvm.cli import ganeti_child
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output, table
 from ganeti_hv_kvm.cli.frame.failure import CommandError
 from ganeti_hv_kvm.cli.frame.table import Field, Table
 from ganeti_hv_kvm.cli.node import guests
+from ganeti_hv_kvm.cli.tags import Told, are_known
 
 DESCRIPTION = (
     "Gives a guest that runs on this node the limits of its disks that its instance's tags"
@@ -37,21 +38,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the instance's tags, with commas between (default: those in the cluster's"
         " configuration, which master candidates have)",
     )
-    enabling.add_ganeti(parser)
+    arguments.add_ganeti(parser)
+    arguments.add_timeout(parser, arguments.FOR_GANETI, "for Ganeti's code and the guest")
     arguments.add_table(parser, TABLE)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run")
 
 
 def run(options: argparse.Namespace) -> int:
     """Apply, and show."""
     fields = TABLE.select(options.output)
     found = guests.find(options.run_dir, options.name)
-    answer = tags.ask(
-        [found.name], is_dry=options.dry_run, tags=options.tags, ganeti=options.ganeti
-    )[found.name]
+    try:
+        told = ganeti_child.options(
+            options.ganeti,
+            [found.name],
+            options.timeout,
+            is_dry=options.dry_run,
+            tags=options.tags,
+        )
+    except CommandError as err:
+        text = f"{found.name}: its options cannot be told: {err}; see 'ganeti-hv-kvm list'"
+        raise CommandError(output.quoted(text), name=found.name) from err
+    answer = told[found.name]
     if "error" in answer:
-        raise CommandError(output.quoted(answer["error"]))
+        raise CommandError(output.quoted(_why_not(answer, found.name)), name=found.name)
     rows, problems = answer["rows"], answer["problems"]
     if options.json:
         output.write_json({"instance": found.name, "options": rows, "problems": problems})
@@ -64,3 +75,11 @@ def run(options: argparse.Namespace) -> int:
     for problem in problems:
         output.complain(output.quoted(problem))
     return exit_status.WRONG if problems else exit_status.WELL
+
+
+def _why_not(answer: Told, name: str) -> str:
+    hint = (
+        f". Give them with --tags, as 'gnt-instance list -o tags --no-headers {name}' prints them"
+        " on the master"
+    )
+    return str(answer["error"]) + ("" if are_known(answer) else hint)

@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from ganeti_hv_kvm.cli import bundle, enabling
+from ganeti_hv_kvm.cli import bundle
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output
 from ganeti_hv_kvm.cli.frame.failure import CommandError
 from ganeti_hv_kvm.cli.node import guests, look
@@ -17,7 +17,6 @@ DESCRIPTION = (
     " looked at elsewhere. Secrets are masked: look through it all the same before it leaves your"
     " hands. Nothing on the node is changed."
 )
-_SECONDS = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a new file (default: NAME-TIME.tar.gz in this directory)",
     )
-    enabling.add_ganeti(parser)
-    arguments.add_timeout(parser, _SECONDS)
+    arguments.add_ganeti(parser)
+    arguments.add_timeout(parser)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
-    arguments.add_log_directory(parser)
-    arguments.add_data_directory(parser)
+    arguments.add_directories(parser, "run", "log", "data")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,18 +67,18 @@ def run(options: argparse.Namespace) -> int:
 
 def _commands(name: str, options: argparse.Namespace) -> dict[str, list[str]]:
     """The commands whose words go in, by the name of the file."""
-    run_directory = ["--run-dir", str(options.run_dir)]
-    logs = ["--log-dir", str(options.log_dir)]
-    data = ["--data-dir", str(options.data_dir)]
+    node = arguments.directories(options, "run", "log", "data")
+    logs = arguments.directories(options, "run", "log")
+    run = arguments.directories(options, "run")
     ganeti = [] if options.ganeti is None else ["--ganeti", str(options.ganeti)]
     seconds = ["--timeout", f"{options.timeout:g}"]
     longer = ["--timeout", f"{4 * options.timeout:g}"]
     return {
-        "why.txt": ["why", name, *run_directory, *logs, *data, *seconds],
-        "why.json": ["why", name, "--json", *run_directory, *logs, *data, *seconds],
-        "diff.txt": ["diff", name, *run_directory, *logs, *seconds],
-        "showcmd.txt": ["showcmd", name, *run_directory, *ganeti, *longer],
-        "doctor.txt": ["doctor", *run_directory, *logs, *data, *ganeti, *longer],
-        "status.txt": ["status", *ganeti],
-        "list.txt": ["list", *run_directory, *seconds],
+        "why.txt": ["why", name, *node, *seconds],
+        "why.json": ["why", name, "--json", *node, *seconds],
+        "diff.txt": ["diff", name, *logs, *seconds],
+        "showcmd.txt": ["showcmd", name, *run, *ganeti, *longer],
+        "doctor.txt": ["doctor", *node, *ganeti, *longer],
+        "status.txt": ["status", *ganeti, *longer],
+        "list.txt": ["list", *run, *seconds],
     }

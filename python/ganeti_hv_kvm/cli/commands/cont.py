@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output
 from ganeti_hv_kvm.cli.frame.failure import CommandError
-from ganeti_hv_kvm.cli.node import guests, monitor
+from ganeti_hv_kvm.cli.node import departures, guests, monitor
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
 from ganeti_hv_kvm.migration_decision import NodeState, is_at_rest
 from ganeti_hv_kvm.qmp_values import migration, run_state
@@ -18,28 +18,17 @@ DESCRIPTION = (
     " (QMP's cont), and wakes one that sleeps. One that migrates, or has left this node, is"
     " refused: it might run twice."
 )
-#: Where Ganeti keeps what it must not forget; `hv_kvm.migration.departure` has its records there.
-DATA_DIRECTORY = Path("/var/lib/ganeti")
-DEPARTURES = "kvm-departed"
 _MOVES = ("inmigrate", "finish-migrate", "postmigrate", "colo")
 _NEEDS_A_RESET = ("shutdown", "internal-error", "guest-panicked")
 _SLEEPS = "suspended"
-_TIMEOUT = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     arguments.add_name(parser)
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=DATA_DIRECTORY,
-        metavar="DIR",
-        help="where Ganeti keeps its data (default: %(default)s)",
-    )
-    arguments.add_timeout(parser, _TIMEOUT)
+    arguments.add_timeout(parser)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run", "data")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,7 +70,7 @@ def _check(guest: LocalGuest, state: RunState, status: str, data: Path) -> None:
             f" 'gnt-instance migrate --cleanup {name}' settles it",
             name=guest.name,
         )
-    record = data / DEPARTURES / guest.name
+    record = departures.directory(data) / guest.name
     try:
         record.lstat()
     except FileNotFoundError:

@@ -15,16 +15,14 @@ DESCRIPTION = (
     " those that QEMU has. Ganeti's next look at the devices (hot-plug, reboot, migration) takes"
     " out of the file what the guest has released; all else is for a person."
 )
-_SECONDS = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     arguments.add_name(parser)
-    arguments.add_timeout(parser, _SECONDS)
+    arguments.add_timeout(parser)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
-    arguments.add_log_directory(parser)
+    arguments.add_directories(parser, "run", "log")
 
 
 def run(options: argparse.Namespace) -> int:

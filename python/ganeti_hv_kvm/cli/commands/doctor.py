@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from ganeti_hv_kvm.cli import enabling
 from ganeti_hv_kvm.cli.doctor import examination, repair
 from ganeti_hv_kvm.cli.doctor.diagnosis import Diagnosis
 from ganeti_hv_kvm.cli.frame import arguments, finding, output
@@ -21,12 +20,10 @@ _SECONDS = 20.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--fix", action="store_true", help="put right what is safe, step by step")
-    enabling.add_ganeti(parser)
+    arguments.add_ganeti(parser)
     arguments.add_timeout(parser, _SECONDS)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
-    arguments.add_log_directory(parser)
-    arguments.add_data_directory(parser)
+    arguments.add_directories(parser, "run", "log", "data")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -25,7 +25,6 @@ _DESCRIPTOR = "ganeti-hv-kvm-dump"
 #: Beside the guest's memory: headers, and memory of devices.
 _BESIDE = 64 << 20
 _MIB = 1 << 20
-_TIMEOUT = 5.0
 _LOOK = 0.5
 _MOST_FAILURES = 10
 
@@ -43,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=_FORMATS, default="elf", help="the file's format (default: %(default)s)"
     )
-    arguments.add_timeout(parser, _TIMEOUT)
+    arguments.add_timeout(parser)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run")
 
 
 def run(options: argparse.Namespace) -> int:

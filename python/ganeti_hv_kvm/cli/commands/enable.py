@@ -17,8 +17,8 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    enabling.add_ganeti(parser)
-    enabling.add_timeout(parser)
+    arguments.add_ganeti(parser)
+    arguments.add_timeout_of_ganeti(parser)
     arguments.add_json(parser)
 
 

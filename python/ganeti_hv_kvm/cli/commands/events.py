@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output
 from ganeti_hv_kvm.cli.frame.suggest import did_you_mean
 from ganeti_hv_kvm.cli.node import guests
-from ganeti_hv_kvm.cli.node.processes import holder_of
+from ganeti_hv_kvm.cli.node.process import holder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--event", metavar="PATTERN", default="*", help="events such as 'BLOCK_*' (default: all)"
     )
     parser.add_argument("--count", type=arguments.count, metavar="N", help="end after so many")
+    # another meaning than elsewhere: this command is to wait
     parser.add_argument(
         "--timeout", type=arguments.positive, metavar="SECONDS", help="end after so long"
     )
     arguments.add_json(parser, is_stream=True)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,18 +7,12 @@ Ganeti where that cannot be imported.
 from __future__ import annotations
 
 import argparse
-import importlib
-import sys
 from pathlib import Path
 
-from ganeti_hv_kvm.cli import enabling
+from ganeti_hv_kvm.cli import ganeti_child
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output
-from ganeti_hv_kvm.cli.interpreter import AskError, find_runtime
-
-_DEFAULT = Path("/var/lib/ganeti")
-#: As `hv_kvm.migration.departure` has it; that can be imported with Ganeti alone.
-DIRECTORY = "kvm-departed"
-
+from ganeti_hv_kvm.cli.frame.failure import CommandError
+from ganeti_hv_kvm.cli.node import departures
 
 DESCRIPTION = (
     "For a guest that left this node by migration without Ganeti hearing of it,"
@@ -28,7 +22,8 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    enabling.add_ganeti(parser)
+    arguments.add_ganeti(parser)
+    arguments.add_timeout_of_ganeti(parser)
     parser.add_argument("instance", metavar="INSTANCE", help="its full name")
     arguments.add_json(parser)
 
@@ -37,16 +32,16 @@ def run(options: argparse.Namespace) -> int:
     """Forget it."""
     name: str = options.instance
     if "/" in name or name in ("", ".", ".."):
-        raise AskError(f"'{name}' is not the name of an instance")
-    directory, note = _data_directory(options.ganeti)
-    record = directory / DIRECTORY / name
+        raise CommandError(f"'{name}' is not the name of an instance")
+    directory, note = _data_directory(options.ganeti, options.timeout)
+    record = departures.directory(directory) / name
     is_removed = True
     try:
         record.unlink()
     except FileNotFoundError:
         is_removed = False
     except OSError as err:
-        raise AskError(f"{record} is still there: {err.strerror}") from err
+        raise CommandError(f"{record} is still there: {err.strerror}") from err
     if options.json:
         output.write_json({"record": str(record), "removed": is_removed, "note": note})
         return exit_status.WELL
@@ -59,16 +54,10 @@ def run(options: argparse.Namespace) -> int:
     return exit_status.WELL
 
 
-def _data_directory(ganeti: Path | None) -> tuple[Path, str | None]:
+def _data_directory(ganeti: Path | None, seconds: float) -> tuple[Path, str | None]:
     """Give the directory, and what is to be said of how it was found."""
-    code = find_runtime(ganeti).ganeti_directory
-    if code is not None:
-        sys.path.insert(0, str(code))
     try:
-        return Path(importlib.import_module("ganeti.pathutils").DATA_DIR), None
-    except Exception as err:
-        note = f"Ganeti cannot be asked ({err}): its data is taken to be in {_DEFAULT}."
-        return _DEFAULT, note
-    finally:
-        if code is not None:
-            sys.path.remove(str(code))
+        return ganeti_child.data_directory(ganeti, seconds), None
+    except CommandError as err:
+        default = arguments.default_directory("data")
+        return default, f"Ganeti cannot be asked ({err}): its data is taken to be in {default}."

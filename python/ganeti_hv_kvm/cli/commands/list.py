@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ganeti_hv_kvm.cli import tags
+from ganeti_hv_kvm.cli import ganeti_child, tags
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output, table
 from ganeti_hv_kvm.cli.frame.failure import CommandError
 from ganeti_hv_kvm.cli.frame.table import Field, Row, Table
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_watch(parser)
     arguments.add_timeout(parser, _TIMEOUT)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -99,17 +99,20 @@ def _look(options: argparse.Namespace) -> Listing:
     held = since.note(options.run_dir, condition.keys(seen), are_all=not options.names)
     rows = [(one.rank, {**one.values, "since": held.get(one.guest.name)}) for one in seen]
     if options.output and _OPTIONS in options.output:
-        rows = _with_options(rows)
+        rows = _with_options(rows, options.timeout)
     rows.sort(key=lambda pair: (pair[0], str(pair[1]["name"])))
     return Listing([row for _, row in rows], {row["name"]: rank for rank, row in rows}, problems)
 
 
 def _with_options(
-    rows: list[tuple[Rank, dict[str, object]]],
+    rows: list[tuple[Rank, dict[str, object]]], seconds: float
 ) -> list[tuple[Rank, dict[str, object]]]:
     """Ask for the options of the guests that answered; that takes a process with Ganeti."""
     names = [str(row["name"]) for _, row in rows if row["state"]]
-    told = tags.ask(names) if names else {}
+    try:
+        told = ganeti_child.options(None, names, seconds) if names else {}
+    except CommandError as err:  # all else was told
+        told = {name: {"error": str(err)} for name in names}
     return [
         (rank, {**row, _OPTIONS: tags.in_short(told[name]) if name in told else None})
         for rank, row in rows

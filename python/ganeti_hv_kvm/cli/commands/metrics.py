@@ -18,7 +18,6 @@ DESCRIPTION = (
     " libvirt_exporter, with the prefix ganeti_kvm_. Guests in trouble are in the metrics, and do"
     " not change the exit status."
 )
-_TIMEOUT = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write them to this file, whole or not at all, for node_exporter's textfile collector"
         " (it reads *.prom)",
     )
-    arguments.add_timeout(parser, _TIMEOUT)
+    arguments.add_timeout(parser)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output, screen
@@ -13,7 +12,7 @@ from ganeti_hv_kvm.cli.node import look as looking
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
 from ganeti_hv_kvm.cli.node.look import Look
 from ganeti_hv_kvm.errors import HypervisorError
-from ganeti_hv_kvm.migration_decision import NodeState, at_source, at_target
+from ganeti_hv_kvm.migration_decision import NodeState, decide, in_words, is_target
 from ganeti_hv_kvm.qmp_values import migration as told
 from ganeti_hv_kvm.qmp_values.migration import Migration, Progress
 
@@ -24,7 +23,6 @@ DESCRIPTION = (
 )
 _MIGRATE, _STATUS = "query-migrate", "query-status"
 _TIMEOUT = 3.0
-_WAITS = "inmigrate"
 #: QEMU's words for one that is over, or was never begun.
 _AT_REST = ("none", "completed", "failed", "cancelled")
 _ENDED_BADLY = ("failed", "postcopy-paused")
@@ -41,7 +39,7 @@ class Seen(NamedTuple):
     @property
     def is_under_way(self) -> bool:
         """Tell whether it has begun and not ended."""
-        return self.state.run_state == _WAITS or self.migration.status not in _AT_REST
+        return is_target(self.state) or self.migration.status not in _AT_REST
 
     @property
     def status(self) -> int:
@@ -57,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_watch(parser, 1.0)
     arguments.add_timeout(parser, _TIMEOUT)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -129,7 +127,6 @@ def _why_silent(look: Look) -> str:
 
 def _decisions(seen: Seen) -> dict[str, dict[str, str]]:
     """Say what this node does when Ganeti calls the migration settled."""
-    decide = at_target if seen.state.run_state == _WAITS else at_source
     ends = {"success": decide(seen.state, True), "abort": decide(seen.state, False)}
     return {when: {"decision": end.name, "meaning": str(end.value)} for when, end in ends.items()}
 
@@ -158,7 +155,7 @@ def _values(guest: LocalGuest, seen: Seen) -> dict[str, object]:
 def _side(seen: Seen) -> str | None:
     if not seen.state.answers:
         return None
-    return "target" if seen.state.run_state == _WAITS else "source"
+    return "target" if is_target(seen.state) else "source"
 
 
 def _write(options: argparse.Namespace, guest: LocalGuest, seen: Seen) -> None:
@@ -182,17 +179,12 @@ def _lines(guest: LocalGuest, seen: Seen) -> list[str]:
     for at, blocked in enumerate(seen.progress.blocked):
         rows["Blocked" + " " * at] = blocked  # a key of its own
     if seen.is_under_way or not seen.state.answers or seen.migration.status != "none":
-        decisions = _decisions(seen)
-        rows["Success"] = f"if Ganeti calls it a success: {_words(decisions['success'])}"
-        rows["Abort"] = f"if Ganeti calls it off: {_words(decisions['abort'])}"
+        rows["Success"] = f"if Ganeti calls it a success: {in_words(seen.state, True)}"
+        rows["Abort"] = f"if Ganeti calls it off: {in_words(seen.state, False)}"
         other = "source" if _side(seen) == "target" else "target"
         rows["Elsewhere"] = f"the {other} decides by its own QEMU: ask there"
     width = max(map(len, map(str.rstrip, rows)))
     return [f"{title.rstrip() + ':':<{width + 1}} {text}" for title, text in rows.items()]
-
-
-def _words(decision: Mapping[str, str]) -> str:
-    return f"{decision['meaning']} ({decision['decision']})"
 
 
 def _progress(seen: Seen) -> dict[str, str]:

@@ -16,15 +16,14 @@ _NOTE = (
     " and is ended hard after the time-out; a migration takes it along paused. It goes on with:"
     " ganeti-hv-kvm cont {name}"
 )
-_TIMEOUT = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     arguments.add_name(parser)
-    arguments.add_timeout(parser, _TIMEOUT)
+    arguments.add_timeout(parser)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -19,7 +19,6 @@ DESCRIPTION = (
     " The monitor is held for one command at a time: Ganeti's own calls wait no longer than that."
     " Secrets in what QEMU replies are shown as ***."
 )
-_SECONDS = 5.0
 _HISTORY = ".ganeti-hv-kvm_history"
 
 
@@ -33,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hmp", action="store_true", help="COMMAND is one of the human monitor, such as info block"
     )
     parser.add_argument("--write", action="store_true", help="send what changes something too")
-    arguments.add_timeout(parser, _SECONDS)
+    arguments.add_timeout(parser)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 from shlex import quote
 from typing import NamedTuple
 
-from ganeti_hv_kvm.cli import enabling, ganeti_child
+from ganeti_hv_kvm.cli import ganeti_child
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output
 from ganeti_hv_kvm.cli.frame.failure import CommandError
 from ganeti_hv_kvm.cli.node import guests, look, masking, process, runtime_file
@@ -47,10 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "kinds", nargs="*", metavar="KIND", help=f"{', '.join(_KINDS)} (default: all)"
     )
-    enabling.add_ganeti(parser)
+    arguments.add_ganeti(parser)
     arguments.add_timeout(parser, _SECONDS)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -28,13 +28,13 @@ _FOR_THE_KERNEL = 2.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    enabling.add_ganeti(parser)
+    arguments.add_ganeti(parser)
     parser.add_argument(
         "--python",
         metavar="PATH",
         help="the Python to ask (default: the one that runs ganeti-noded)",
     )
-    enabling.add_timeout(parser)
+    arguments.add_timeout_of_ganeti(parser)
     arguments.add_json(parser)
 
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _of_running(answer: Answer) -> list[Finding]:
     """What the programs of Ganeti's have that run already, beside what a new one gets."""
-    log = arguments.LOG_DIRECTORY.parent / "node-daemon.log"
+    log = arguments.default_directory("log").parent / arguments.NODE_DAEMON_LOG
     try:
         return daemons.of_running(within(_FOR_THE_KERNEL, daemons.running), answer, log)
     except (OSError, OutOfPatienceError) as err:

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sort", choices=list(_KEYS), default="c", help="as the key does")
     arguments.add_timeout(parser, _TIMEOUT)
     arguments.add_json(parser, is_stream=True)
-    arguments.add_run_directory(parser)
+    arguments.add_directories(parser, "run")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -124,8 +124,8 @@ def _row(now: Figures, before: Figures | None) -> dict[str, object]:
     if before is None or before.condition.pid != seen.pid or now.moment <= before.moment:
         return row
     seconds = now.moment - before.moment
-    if now.process and before.process:
-        row["cpu"] = 100 * max(0.0, now.process.cpu - before.process.cpu) / seconds
+    if now.usage and before.usage:
+        row["cpu"] = 100 * max(0.0, now.usage.cpu - before.usage.cpu) / seconds
     disk = _rates(now.disks, before.disks, seconds)
     nic = _rates(now.nics, before.nics, seconds)
     row.update(read=disk("read_bytes"), write=disk("write_bytes"))

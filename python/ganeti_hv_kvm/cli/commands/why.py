@@ -7,7 +7,7 @@ import time
 
 from ganeti_hv_kvm.cli.frame import arguments, finding, output
 from ganeti_hv_kvm.cli.frame.table import duration
-from ganeti_hv_kvm.cli.node import guests, inquiry, look
+from ganeti_hv_kvm.cli.node import departures, guests, inquiry, look
 from ganeti_hv_kvm.cli.node.inquiry import Inquiry
 from ganeti_hv_kvm.cli.node.patience import within
 from ganeti_hv_kvm.cli.why import explain
@@ -18,7 +18,6 @@ DESCRIPTION = (
     " the next commands. Nothing is changed. Signs: !! wrong, ?? cannot be told, -- worth knowing,"
     " ok."
 )
-_SECONDS = 5.0
 _LINES = 10
 
 
@@ -32,11 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="so many last lines of QEMU's log (default: %(default)s)",
     )
-    arguments.add_timeout(parser, _SECONDS)
+    arguments.add_timeout(parser)
     arguments.add_json(parser)
-    arguments.add_run_directory(parser)
-    arguments.add_log_directory(parser)
-    arguments.add_data_directory(parser)
+    arguments.add_directories(parser, "run", "log", "data")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     with output.progress(f"asking {output.quoted(guest.name)}"):
         found = inquiry.inquire(guest, options.log_dir, options.timeout, log_lines=options.lines)
         told = within(
-            options.timeout, lambda: explain.findings(found, options.data_dir / "kvm-departed")
+            options.timeout, lambda: explain.findings(found, departures.directory(options.data_dir))
         )
     if options.json:
         output.write_json(as_json(found, told))

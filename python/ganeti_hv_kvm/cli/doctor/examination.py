@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ganeti_hv_kvm.cli import ganeti_child, interpreter, tags
+from ganeti_hv_kvm.cli import ganeti_child, interpreter
 from ganeti_hv_kvm.cli.doctor import cache, daemons, leftovers, options, room, settings, twins
 from ganeti_hv_kvm.cli.doctor.daemons import Daemon
 from ganeti_hv_kvm.cli.doctor.diagnosis import Diagnosis
+from ganeti_hv_kvm.cli.frame.arguments import NODE_DAEMON_LOG
 from ganeti_hv_kvm.cli.frame.failure import CommandError
 from ganeti_hv_kvm.cli.frame.finding import unknown
 from ganeti_hv_kvm.cli.frame.output import quoted
-from ganeti_hv_kvm.cli.node import guests, process, runtime_file, taps
+from ganeti_hv_kvm.cli.node import departures, guests, process, runtime_file, taps
 from ganeti_hv_kvm.cli.node import look as looking
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
 from ganeti_hv_kvm.cli.node.look import Look
@@ -24,9 +25,10 @@ from ganeti_hv_kvm.cli.node.patience import OutOfPatienceError, within
 from ganeti_hv_kvm.cli.node.process import Process
 from ganeti_hv_kvm.cli.node.runtime_file import RuntimeFile
 from ganeti_hv_kvm.errors import HypervisorError
-from ganeti_hv_kvm.qmp_values import run_state
+from ganeti_hv_kvm.migration_decision import NodeState
+from ganeti_hv_kvm.qmp_values import migration, run_state
 
-_STATUS = "query-status"
+_MIGRATION, _STATUS = "query-migrate", "query-status"
 _FOR_THE_KERNEL = 1.0
 _FOR_GUESTS = 2.0
 _LEAST = 0.5
@@ -72,12 +74,16 @@ class _Seen(NamedTuple):
         return {one.guest.name for one in self.looks if one.doubt is not None}
 
     @property
-    def states(self) -> dict[str, str]:
-        """The run state of each guest that tells one."""
+    def states(self) -> dict[str, NodeState]:
+        """What is known of each guest that tells its run state, and of its migration."""
         found = {}
         for one in self.looks:
             with contextlib.suppress(HypervisorError):
-                found[one.guest.name] = run_state.read(one.values.get(_STATUS)).status
+                told = migration.read_migration(one.values.get(_MIGRATION))
+                state = run_state.read(one.values.get(_STATUS)).status
+                found[one.guest.name] = NodeState(
+                    status=told.status, error=told.error, run_state=state
+                )
         return found
 
 
@@ -99,7 +105,7 @@ def examine(node: Node) -> list[Diagnosis]:
     told += twins.on_two_nodes(seen.states)
     told += _options(node, sorted(seen.states), deadline)
     told += twins.departed(
-        node.data_directory / "kvm-departed",
+        departures.directory(node.data_directory),
         {one.guest.name for one in seen.looks if one.pid or one.doubt},
     )
     told += room.directories([node.run_directory, node.log_directory, node.data_directory])
@@ -132,7 +138,7 @@ def _of_programs(node: Node, deadline: float) -> Iterator[Diagnosis]:
         answer = interpreter.ask(runtime, seconds=_left(deadline))
     except CommandError as err:
         why_none = str(err)
-    log = node.log_directory.parent / "node-daemon.log"
+    log = node.log_directory.parent / NODE_DAEMON_LOG
     yield from daemons.diagnoses(running, answer, why_none, log)
     if answer is not None and answer.module == "replacement":
         yield from _settings(node, running, deadline)
@@ -158,7 +164,7 @@ def _options(node: Node, names: list[str], deadline: float) -> list[Diagnosis]:
     if not names:
         return []
     try:
-        told = tags.ask(names, ganeti=node.ganeti, seconds=_left(deadline))
+        told = ganeti_child.options(node.ganeti, names, _left(deadline))
     except CommandError as err:
         return [Diagnosis(unknown("options", f"they cannot be told: {quoted(str(err))}"))]
     return list(options.diagnoses(told))
@@ -169,7 +175,7 @@ def _left(deadline: float) -> float:
 
 
 def _look(here: list[LocalGuest]) -> _Seen:
-    looks = looking.look(here, {_STATUS: _STATUS}, _FOR_GUESTS)
+    looks = looking.look(here, {name: name for name in (_MIGRATION, _STATUS)}, _FOR_GUESTS)
     runtimes: list[RuntimeFile] = []
     processes: list[Process] = []
     for one in looks:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from ganeti_hv_kvm.cli.doctor.diagnosis import Diagnosis
 from ganeti_hv_kvm.cli.frame.finding import note, trouble, unknown
 from ganeti_hv_kvm.cli.frame.output import quoted
-from ganeti_hv_kvm.cli.tags import NO_CONFIGURATION, Told
+from ganeti_hv_kvm.cli.tags import Told, are_known
 
 _ABOUT = "options"
 
@@ -17,12 +17,12 @@ def diagnoses(told: Mapping[str, Told]) -> Iterator[Diagnosis]:
     """Say what is wrong with tags, and what a restart would change.
 
     Args:
-        told: by the guest's name, as `tags.ask` gives it. A node that does not have the cluster's
-            configuration knows no tags, and that is nothing wrong.
+        told: by the guest's name, as `ganeti_child.options` gives it. A node that does not have
+            the cluster's configuration knows no tags, and that is nothing wrong.
     """
     for name, one in told.items():
         if "error" in one:
-            if NO_CONFIGURATION not in one["error"]:
+            if are_known(one):
                 said = quoted(f"{name}: they cannot be told: {one['error']}")
                 yield Diagnosis(unknown(_ABOUT, said))
             continue

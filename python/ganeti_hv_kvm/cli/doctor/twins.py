@@ -1,4 +1,4 @@
-"""Two QEMUs of one instance, on this node or on two, with what docs/migration.md says of each.
+"""Two QEMUs of one instance, on this node or on two, with how each would be settled.
 
 The kernel says which process has an instance's pid file or monitor. Another one that calls itself
 by the same name and paths is looked at by a person: command lines are words.
@@ -18,23 +18,16 @@ from ganeti_hv_kvm.cli.frame.output import quoted
 from ganeti_hv_kvm.cli.node import process
 from ganeti_hv_kvm.cli.node.patience import OutOfPatienceError, within
 from ganeti_hv_kvm.cli.node.process import PROC
+from ganeti_hv_kvm.migration_decision import NodeState, has_left, in_words
+from ganeti_hv_kvm.qmp_values.run_state import RunState
 
 _FOR_THE_KERNEL = 0.2
-#: What QEMU says of a guest that is, or may be, on another node: run state, and what to do.
+_STOPPED_FOR_GOOD = "postmigrate"
+#: What tells more, by the run state of a guest that is, or may be, on another node.
 _ELSEWHERE = {
-    "postmigrate": (
-        "was sent away, and is stopped for good (MOVED): the guest is at the target. It is left"
-        " on purpose: without it the watcher would start the guest here a second time",
-        "gnt-instance migrate --cleanup {name}",
-    ),
-    "finish-migrate": (
-        "is sending the last of its guest (WAIT): QEMU decides it within 30 s",
-        "ganeti-hv-kvm migration {name}",
-    ),
-    "inmigrate": (
-        "waits for its guest (END after an abort, WAIT after success), which runs on the source",
-        "gnt-instance migrate --cleanup {name}",
-    ),
+    _STOPPED_FOR_GOOD: "gnt-instance migrate --cleanup {name}",
+    "finish-migrate": "ganeti-hv-kvm migration {name}",
+    "inmigrate": "gnt-instance migrate --cleanup {name}",
 }
 
 
@@ -73,19 +66,28 @@ def on_this_node(
         )
 
 
-def on_two_nodes(states: dict[str, str]) -> Iterator[Diagnosis]:
-    """Say of each guest whose QEMU tells that it is elsewhere what is to be done.
+def on_two_nodes(states: dict[str, NodeState]) -> Iterator[Diagnosis]:
+    """Say of each guest that its QEMU tells to be elsewhere how this node would settle that.
 
     Args:
-        states: by name, the run state that its QEMU tells.
+        states: by name, what is known of it here.
     """
     for name, state in states.items():
-        if state in _ELSEWHERE:
-            text, advice = _ELSEWHERE[state]
-            make = trouble if state == "postmigrate" else note
-            yield Diagnosis(
-                make("two QEMUs", f"{quoted(name)} {text}", advice.format(name=quote(name)))
+        if state.run_state not in _ELSEWHERE:
+            continue
+        text = (
+            f"{quoted(name)} {RunState(state.run_state).words}. If Ganeti calls its migration a"
+            f" success: {in_words(state, True)}; if it calls it off: {in_words(state, False)}"
+        )
+        if has_left(state):
+            text += (
+                ". Until then this QEMU is left on purpose: without it the watcher would start the"
+                " guest here a second time"
             )
+        advice = _ELSEWHERE[state.run_state]
+        # nobody but a person moves it on from there
+        make = trouble if state.run_state == _STOPPED_FOR_GOOD else note
+        yield Diagnosis(make("two QEMUs", text, advice.format(name=quote(name))))
 
 
 def departed(directory: Path, here: set[str]) -> Iterator[Diagnosis]:

@@ -1,71 +1,32 @@
-"""Options that commands share, and a parser that says wrong usage as each command says errors."""
+"""Options that commands share, each said once."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal
 
-from ganeti_hv_kvm.cli.frame.failure import UsageError
-from ganeti_hv_kvm.cli.frame.suggest import did_you_mean
+from ganeti_hv_kvm.cli.frame.parser import Parser
 from ganeti_hv_kvm.cli.frame.table import UNITS, Format, Table
 
-#: Where Ganeti keeps what it knows of guests that run.
-RUN_DIRECTORY = Path("/var/run/ganeti/kvm-hypervisor")
-#: Where QEMU's own words go, and what Ganeti keeps.
-LOG_DIRECTORY = Path("/var/log/ganeti/kvm")
-DATA_DIRECTORY = Path("/var/lib/ganeti")
+Directory = Literal["run", "log", "data"]
+#: Where each is on Debian, and what is in it.
+_DIRECTORIES: dict[Directory, tuple[Path, str]] = {
+    "run": (
+        Path("/var/run/ganeti/kvm-hypervisor"),
+        "where Ganeti keeps what it knows of running guests",
+    ),
+    "log": (Path("/var/log/ganeti/kvm"), "where the logs of QEMUs are"),
+    "data": (Path("/var/lib/ganeti"), "what Ganeti keeps over a reboot of the node"),
+}
+#: Beside the directory of QEMUs' logs.
+NODE_DAEMON_LOG = "node-daemon.log"
 
-
-class _Formatter(argparse.HelpFormatter):
-    """Fills a paragraph; a text with line breaks, such as a table, stays as it is."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        is_table = "\n" in text
-        return indent + text if is_table else super()._fill_text(text, width, indent)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser of a command; options are written out, never cut short."""
-
-    def __init__(self, **rest: object) -> None:
-        super().__init__(
-            allow_abbrev=False,
-            formatter_class=_Formatter,
-            **rest,  # type: ignore[arg-type]
-        )
-
-    _mixes, _is_mixing = False, False
-
-    def mix(self) -> None:
-        """Let options stand between the words, also where not all of these need be there."""
-        self._mixes = True
-
-    def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        """Part of argparse's way from a parser to that of a command."""
-        if not self._mixes or self._is_mixing:
-            return super().parse_known_args(args, namespace)
-        self._is_mixing = True
-        try:
-            return self.parse_known_intermixed_args(args, namespace)
-        finally:
-            self._is_mixing = False
-
-    def error(self, message: str) -> NoReturn:
-        """Raise `UsageError`."""
-        raise UsageError(f"{message} (try: {self.prog} --help)")
-
-    def check_all_known(self, extras: Sequence[str]) -> None:
-        """Raise `UsageError` for words that the parser could do nothing with."""
-        if extras:
-            word = extras[0].partition("=")[0]
-            hint = did_you_mean(word, self._option_string_actions) if word[0:1] == "-" else ""
-            self.error(f"nothing is known of {' '.join(extras)!r}{hint}")
+#: Seconds for one guest, and for a Python to import Ganeti on a node that is busy.
+FOR_A_GUEST, FOR_GANETI = 5.0, 60.0
 
 
 def add_watch(parser: argparse.ArgumentParser, seconds: float = 2.0) -> None:
@@ -103,48 +64,59 @@ def add_json(parser: argparse.ArgumentParser, *, is_stream: bool = False) -> Non
     parser.add_argument("--json", action="store_true", help=f"for programs: {what}")
 
 
-def add_timeout(parser: argparse.ArgumentParser, seconds: float) -> None:
+def add_timeout(
+    parser: argparse.ArgumentParser,
+    seconds: float = FOR_A_GUEST,
+    what: str = "for all guests together",
+) -> None:
     """Add ``--timeout``, the seconds after which nothing is waited for any more."""
     parser.add_argument(
         "--timeout",
         type=positive,
         default=seconds,
         metavar="SECONDS",
-        help="wait no longer than so long for all guests together (default: %(default)g)",
+        help=f"wait no longer than so long {what} (default: %(default)g)",
     )
 
 
-def add_run_directory(parser: argparse.ArgumentParser) -> None:
-    """Add ``--run-dir``, where guests are looked for."""
+def add_timeout_of_ganeti(parser: argparse.ArgumentParser) -> None:
+    """Add ``--timeout`` for commands that ask nobody but Ganeti's code."""
+    add_timeout(parser, FOR_GANETI, "for a Python to import Ganeti")
+
+
+def add_ganeti(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ganeti``."""
     parser.add_argument(
-        "--run-dir",
+        "--ganeti",
         type=Path,
-        default=RUN_DIRECTORY,
         metavar="DIR",
-        help="where Ganeti keeps what it knows of running guests (default: %(default)s)",
+        help="the directory of Ganeti's code (default: that of ganeti-noded)",
     )
 
 
-def add_log_directory(parser: argparse.ArgumentParser) -> None:
-    """Add ``--log-dir``, where QEMU's own logs are."""
-    parser.add_argument(
-        "--log-dir",
-        type=Path,
-        default=LOG_DIRECTORY,
-        metavar="DIR",
-        help="where the logs of QEMUs are (default: %(default)s)",
-    )
+def default_directory(name: Directory) -> Path:
+    """Give where it is on Debian."""
+    return _DIRECTORIES[name][0]
 
 
-def add_data_directory(parser: argparse.ArgumentParser) -> None:
-    """Add ``--data-dir``, what Ganeti keeps over a reboot."""
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=DATA_DIRECTORY,
-        metavar="DIR",
-        help="what Ganeti keeps over a reboot of the node (default: %(default)s)",
-    )
+def add_directories(parser: argparse.ArgumentParser, *names: Directory) -> None:
+    """Add ``--run-dir``, ``--log-dir``, ``--data-dir``, those that are named."""
+    for name in names:
+        default, what = _DIRECTORIES[name]
+        parser.add_argument(
+            f"--{name}-dir",
+            type=Path,
+            default=default,
+            metavar="DIR",
+            help=f"{what} (default: %(default)s)",
+        )
+
+
+def directories(options: argparse.Namespace, *names: Directory) -> list[str]:
+    """Give the words that hand these directories on to another command."""
+    return [
+        word for name in names for word in (f"--{name}-dir", str(getattr(options, f"{name}_dir")))
+    ]
 
 
 def mix_options_and_words(parser: argparse.ArgumentParser) -> None:

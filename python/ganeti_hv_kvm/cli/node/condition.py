@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ganeti_hv_kvm.cli.node import look as looking
-from ganeti_hv_kvm.cli.node import patience, processes
+from ganeti_hv_kvm.cli.node import patience, process
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
 from ganeti_hv_kvm.cli.node.look import Look, Question
 from ganeti_hv_kvm.qmp_values import numbers
@@ -85,7 +85,7 @@ def _judge(seen: Look, timeout: float) -> Condition:
         rank, reason = _of_state(state)
     else:
         rank, reason = _of_silence(seen, monitor, reason, timeout)
-    figures = processes.figures(seen.pid) if seen.pid else None
+    usage = process.usage(seen.pid) if seen.pid else None
     values: dict[str, object] = {
         "name": seen.guest.name,
         "pid": seen.pid,
@@ -98,9 +98,9 @@ def _judge(seen: Look, timeout: float) -> Condition:
         "machine": _machine(seen.values.get(_MACHINE)),
         "reason": reason,
         "holder": seen.holder,
-        "uptime": figures.age if figures else None,
-        "resident": figures.resident // _MIB if figures else None,
-        "process": figures.state if figures else None,
+        "uptime": usage.age if usage else None,
+        "resident": usage.resident // _MIB if usage else None,
+        "process": usage.state if usage else None,
     }
     return Condition(seen.guest, rank, monitor, state and state.status, seen.pid, values)
 
@@ -157,8 +157,8 @@ def _why_stopped(seen: Look) -> str:
 
 
 def _process_state(seen: Look) -> str:
-    figures = processes.figures(seen.pid) if seen.pid else None
-    return f"; its process is in state {figures.state}" if figures else ""
+    usage = process.usage(seen.pid) if seen.pid else None
+    return f"; its process is in state {usage.state}" if usage else ""
 
 
 def _version(answer: object) -> str | None:

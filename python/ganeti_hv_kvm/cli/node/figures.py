@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ganeti_hv_kvm.cli.node import condition, processes
+from ganeti_hv_kvm.cli.node import condition, process
 from ganeti_hv_kvm.cli.node import look as looking
 from ganeti_hv_kvm.cli.node.condition import Condition
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
@@ -60,12 +60,12 @@ class Figures(NamedTuple):
 
     Attributes:
         moment: of the clock that only goes forward, when this was read.
-        process: None where it cannot be read.
+        usage: None where it cannot be read.
     """
 
     condition: Condition
     moment: float
-    process: processes.Figures | None
+    usage: process.Usage | None
     disks: Sequence[Device]
     nics: Sequence[Device]
 
@@ -83,7 +83,7 @@ def read(guests: Sequence[LocalGuest], timeout: float) -> list[Figures]:
         Figures(
             one,
             time.monotonic(),
-            processes.figures(one.pid) if one.pid else None,
+            process.usage(one.pid) if one.pid else None,
             disks.get(one.guest.name, ()),
             _nics(one.guest) if one.pid else (),
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
-from ganeti_hv_kvm.cli.node.processes import named
+from ganeti_hv_kvm.cli.node.process import named
 
 #: A command of QMP's that changes nothing, with its arguments.
 Question = str | tuple[str, Mapping[str, object]]

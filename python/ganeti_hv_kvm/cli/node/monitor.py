@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ganeti_hv_kvm.cli.frame.failure import CommandError
 from ganeti_hv_kvm.cli.frame.output import quoted
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
-from ganeti_hv_kvm.cli.node.processes import holder_of
+from ganeti_hv_kvm.cli.node.process import holder_of
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm import QmpConnection, QmpError

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ganeti_hv_kvm.cli.frame.output import quoted
 from ganeti_hv_kvm.cli.node.system_calls import Call, read_call
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.errors import QmpError
 
 PROC = Path("/proc")
 _MOST_THREADS = 512
 _MOST_BYTES = 1 << 16
 _MOST_COMMAND = 4 << 20
-_STATE, _STARTED = 0, 19  # fields of stat behind the name
+_TICKS, _PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+#: Fields of stat behind the name.
+_STATE, _USER, _SYSTEM, _STARTED, _RESIDENT = 0, 11, 12, 19, 21
 #: Of a kernel stack: how every thread waits, whatever for.
 _ANY_WAIT = frozenset(
     {
@@ -118,6 +124,34 @@ def read(pid: int, proc: Path = PROC) -> Process | None:
     )
 
 
+class Usage(NamedTuple):
+    """What one process uses, at one moment.
+
+    Attributes:
+        state: the kernel's letter for it, see ``STATES``.
+        cpu: seconds of CPU time, all threads.
+        age: seconds since it began.
+        resident: bytes of it that are in the node's memory.
+    """
+
+    state: str
+    cpu: float
+    age: float
+    resident: int
+
+
+def usage(pid: int, proc: Path = PROC) -> Usage | None:
+    """Read what a process uses, in one file; None if it cannot be read, or the process is gone."""
+    try:
+        _, fields = _stat(_text(proc / str(pid) / "stat"))
+        user, system, pages = (int(fields[at]) for at in (_USER, _SYSTEM, _RESIDENT))
+    except (OSError, ValueError):
+        return None
+    if (age := _age(proc, fields)) is None:
+        return None
+    return Usage(fields[_STATE], (user + system) / _TICKS, age, pages * _PAGE)
+
+
 def command_line(pid: int, proc: Path = PROC) -> list[str]:
     """Give the words that a process was started with; it may have written over them.
 
@@ -135,6 +169,18 @@ def name_of(pid: int, proc: Path = PROC) -> str | None:
         return _text(proc / str(pid) / "comm").rstrip("\n")
     except OSError:
         return None
+
+
+def named(pid: int) -> str:
+    """Give "socat (4711)", or "process 4711" where its name cannot be read."""
+    name = name_of(pid)
+    return f"process {pid}" if name is None else f"{quoted(name)} ({pid})"
+
+
+def holder_of(err: QmpError) -> str:
+    """Give " (socat)" for a monitor that is busy, to follow an error that has the process id."""
+    name = name_of(err.peer_pid) if err.peer_state == "busy" and err.peer_pid else None
+    return f" ({quoted(name)})" if name else ""
 
 
 def environment(pid: int, proc: Path = PROC) -> dict[str, str]:
@@ -166,7 +212,7 @@ def _text(path: Path) -> str:
 def _stat(text: str) -> tuple[str, list[str]]:
     head, _, rest = text.rpartition(")")
     fields = rest.split()
-    if len(fields) <= _STARTED:
+    if len(fields) <= _RESIDENT:
         raise OSError(f"/proc has a stat of an unknown form: {text[:80]!r}")
     return head.partition("(")[2], fields
 
@@ -191,7 +237,7 @@ def _mebibytes(text: str | None) -> int | None:
 def _age(proc: Path, fields: list[str]) -> float | None:
     try:
         uptime = float(_text(proc / "uptime").split()[0])
-        return max(0.0, uptime - int(fields[_STARTED]) / os.sysconf("SC_CLK_TCK"))
+        return max(0.0, uptime - int(fields[_STARTED]) / _TICKS)
     except (OSError, ValueError, IndexError):
         return None
 

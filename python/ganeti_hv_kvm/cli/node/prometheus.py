@@ -85,10 +85,10 @@ def _samples(one: Figures, since: Mapping[str, float]) -> Iterator[_Sample]:
         value = guest.values[key]
         if isinstance(value, int):
             yield name, domain, float(value * factor)
-    if one.process is not None:
-        yield "uptime_seconds", domain, one.process.age
-        yield "info_cpu_time_seconds_total", domain, one.process.cpu
-        yield "memory_stats_rss_bytes", domain, float(one.process.resident)
+    if one.usage is not None:
+        yield "uptime_seconds", domain, one.usage.age
+        yield "info_cpu_time_seconds_total", domain, one.usage.cpu
+        yield "memory_stats_rss_bytes", domain, float(one.usage.resident)
     for disk in one.disks:
         labels = {**domain, "target_device": disk.name}
         for name, value in disk.counters.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from ganeti_hv_kvm.cli.doctor import cache, repair, room, settings, twins
 from ganeti_hv_kvm.cli.frame.finding import Level
 from ganeti_hv_kvm.cli.node import process
 from ganeti_hv_kvm.hv_kvm.qemu import binary_cache
+from ganeti_hv_kvm.migration_decision import NodeState
 
 NAME = "web1.example.com"
 
@@ -44,14 +46,28 @@ def test_two_qemus(tmp_path, twin):
 
 
 def test_what_the_table_of_migrations_says():
-    states = {"a": "postmigrate", "b": "inmigrate", "c": "running", "d": "finish-migrate"}
-    found = list(twins.on_two_nodes(states))
-    assert [one.finding.level for one in found] == [Level.TROUBLE, Level.NOTE, Level.NOTE]
-    assert "stopped for good (MOVED)" in found[0].finding.text
-    assert found[0].finding.advice == ("gnt-instance migrate --cleanup a",)
-    # the words of docs/migration.md
-    table = (process.Path(__file__).parents[4] / "docs/migration.md").read_text()
-    assert all(f"`{word}`" in table for word in ("MOVED", "WAIT", "END"))
+    states = {
+        "moved": NodeState(status="completed", run_state="postmigrate"),
+        "waits": NodeState(run_state="inmigrate"),
+        "runs": NodeState(run_state="running"),
+        "sends": NodeState(status="device", run_state="finish-migrate"),
+        "cancelled": NodeState(status="cancelled", run_state="postmigrate"),
+    }
+    found = [one.finding for one in twins.on_two_nodes(states)]
+    assert [(one.text.partition(" ")[0], one.level) for one in found] == [
+        ("moved", Level.TROUBLE),
+        ("waits", Level.NOTE),
+        ("sends", Level.NOTE),
+        ("cancelled", Level.TROUBLE),
+    ]
+    assert found[0].advice == ("gnt-instance migrate --cleanup moved",)
+    for one, ends in zip(
+        found,
+        (("END", "MOVED"), ("WAIT", "END"), ("REFUSE", "WAIT"), ("REFUSE", "DOUBTFUL")),
+        strict=True,
+    ):
+        settled = one.text.partition(". ")[2]
+        assert [part[1:-1] for part in re.findall(r"\([A-Z_]+\)", settled)] == list(ends)
 
 
 def test_departures(tmp_path):

@@ -14,7 +14,7 @@ def row(name: str, wanted: str, in_force: str, change: str = "") -> dict[str, st
 TOLD = {
     "a": {"rows": [row("rng", "on", "on"), row("mtu", "1400", "-", "later")], "problems": []},
     "b": {"rows": [], "problems": ["tag 'hv-kvm:x': no\nsuch option"]},
-    "c": {"error": f"no config: {tags.NO_CONFIGURATION} of instances"},
+    "c": {"error": "this node has none", "no_configuration": True},
     "d": {"error": "QEMU is silent"},
 }
 

@@ -49,7 +49,13 @@ def test_a_stopped_one_and_what_a_thread_waits_for():
     with subprocess.Popen(["sleep", "100"]) as sleeping:
         try:
             waits = None
-            while waits is None or waits.call is None or waits.call.name != "clock_nanosleep":
+            # its state and its call are two looks: it may fall asleep in between
+            while (
+                waits is None
+                or waits.state != "S"
+                or waits.call is None
+                or waits.call.name != "clock_nanosleep"
+            ):
                 waits = process.read(sleeping.pid).threads[0]
             assert waits.words.startswith("waits, in clock_nanosleep")
             sleeping.send_signal(signal.SIGSTOP)
