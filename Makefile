@@ -100,7 +100,7 @@ test-contract: build ## Ganeti's own suites, and comparisons with the original
 test-faults: build ## What the originals get wrong, and that ours does not
 	$(PYTEST).xml tests/system/test_faults.py
 
-INJECT = PYTHONPATH=tests $(SANDBOX) $(PYTHON) -m inject
+INJECT = PYTHONPATH=tests $(PYTHON) -m inject.together
 test-inject: build ## Each system call of each operation fails once: docs/fault-injection.md (an hour)
 	$(INJECT) --report docs/fault-injection.md
 

@@ -125,11 +125,12 @@ def test_reboot(guest, kind, figure):
     with guest.console() as console:
         console.wait_for(STATUS_LINE.search, SEEN_TIMEOUT)  # QEMU has taken the connection
         guest.gnt("reboot", f"--type={kind}", "--shutdown-timeout=60")
-        with_button = any("guest: power button" in line for line in _rest(console))
+        said = _rest(console)
     figure(f"{kind}: {time.monotonic() - begin:.1f} s")
     guest.wait_for_boot()
     assert guest.pid != old
-    assert with_button, "the guest was not asked to shut down"
+    asked = any("guest: power button" in line for line in said)
+    assert asked, f"the guest was not asked to shut down; it said last: {said[-3:]}"
 
 
 def _rest(console):

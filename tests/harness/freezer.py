@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import subprocess
 import time
 import uuid
@@ -33,7 +35,7 @@ def freezer() -> Iterator[tuple[Path, str, str]]:
             group, file, on = top / name, "cgroup.freeze", "1"
         group.mkdir()
         yield group, file, on
-        group.rmdir()
+        _remove(group)
     finally:
         subprocess.run(["umount", "-R", top], check=True)
 
@@ -52,4 +54,17 @@ def frozen(pid: int) -> Iterator[str]:
             yield on
         finally:
             (group / file).write_text("THAWED" if on == "FROZEN" else "0")
-            (group.parent / "cgroup.procs").write_text(str(pid))
+            with contextlib.suppress(ProcessLookupError):  # it may have been killed meanwhile
+                (group.parent / "cgroup.procs").write_text(str(pid))
+
+
+def _remove(group: Path) -> None:
+    """Removes a cgroup; a process that is ending keeps it for a moment."""
+    limit = time.monotonic() + _AMPLE
+    while True:
+        try:
+            return group.rmdir()
+        except OSError as err:
+            if err.errno != errno.EBUSY or time.monotonic() > limit:
+                raise
+        time.sleep(0.01)

@@ -34,7 +34,12 @@ _ON_REQUEST = ("efivarfs",)
 #: Emulated on a busy machine, a guest's timer may miss the kernel's check at boot, which then gives
 #: up: "IO-APIC + timer doesn't work!" (seen while three stages ran at once).
 KERNEL_ARGS = "ro quiet no_timer_check"
-_ON_POWER_BUTTON = "#!/bin/sh\necho 'guest: power button' >/dev/console\nexec poweroff -f\n"
+#: stty waits until the line has left: `poweroff -f` does not, and a busy machine lost it.
+_ON_POWER_BUTTON = """#!/bin/sh
+echo 'guest: power button' >/dev/console
+stty -F /dev/console sane
+exec poweroff -f
+"""
 POWER_BUTTON = re.compile(r"guest: power button")
 STATUS_LINE = re.compile(
     r"guest: up (?P<seconds>\d+)s, cpus (?P<cpus>\d+), memory (?P<memory>\d+)MiB,"

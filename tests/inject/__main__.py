@@ -1,6 +1,6 @@
 """Gives each operation each fault, and writes down what came of it.
 
-    python -m inject [--most FAULTS] [--only OPERATION] [--call CALL] [--report FILE] [--ganeti 3.0]
+    python -m inject [--most FAULTS] [--only OPERATION] [--call CALL] [--rows FILE] [--ganeti 3.0]
 
 The exit status is 1 if anything went wrong.
 """
@@ -8,6 +8,7 @@ The exit status is 1 if anything went wrong.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import tempfile
@@ -58,8 +59,7 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=sys.maxsize, help="faults an operation")
     parser.add_argument("--only", action="append", help="an operation")
     parser.add_argument("--call", action="append", help="a system call")
-    parser.add_argument("--report", type=Path)
-    parser.add_argument("--junit", type=Path, help="for check_all")
+    parser.add_argument("--rows", type=Path, help="for inject.together, as JSON")
     parser.add_argument("--ganeti", default="3.0")
     options = parser.parse_args()
     names = options.only or list(OPERATIONS)
@@ -78,11 +78,8 @@ def main() -> int:
             bench.close()
     seconds = time.monotonic() - start
     print(report.summary(rows, seconds))
-    if options.report:
-        options.report.write_text(report.document(rows, options.ganeti))
-    if options.junit:
-        options.junit.parent.mkdir(parents=True, exist_ok=True)
-        options.junit.write_text(report.junit(rows))
+    if options.rows:
+        options.rows.write_text(json.dumps(rows))
     return int(any(row.outcome == judge.WRONG for row in rows))
 
 

@@ -121,6 +121,7 @@ class Bench:
         status = lambda: self.here.call("GetMigrationStatus", self.guest)["status"]  # noqa: E731
         if not truth.wait(lambda: status() == "completed"):
             raise RuntimeError("the migration does not end")
+        truth.wait_arrived(self.there, NAME)
 
     def settled_at_source(self) -> None:
         self.migrated()

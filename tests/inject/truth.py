@@ -138,6 +138,19 @@ def wait_ready(node: InjectedNode, name: str) -> None:
     )))  # fmt: skip
 
 
+def wait_arrived(node: InjectedNode, name: str) -> None:
+    """Until a guest that was sent here runs, and its QEMU has looked at its disks."""
+    monitor = node.run_folder / "ctrl" / f"{name}.kvmd"
+
+    def has_arrived() -> bool:
+        things = [thing for thing, _ in inside(monitor)]
+        sizes = [thing.rpartition(" ")[2] for thing in things if thing.startswith("drive ")]
+        return "is running" in things and "0" not in sizes
+
+    if not wait(has_arrived):
+        raise RuntimeError(f"it does not arrive: {list(inside(monitor))}")
+
+
 def wait(condition: Any, seconds: float = _AMPLE) -> bool:
     end = time.monotonic() + seconds
     while not condition():

@@ -85,7 +85,8 @@ def test_non_live(nodes, make, caps):
 @EACH_QEMU
 def test_postcopy(nodes, make):
     pair = nodes("require", "require")
-    guest = make(pair, migration_caps="postcopy-ram", migration_bandwidth=8, **migrants.TICKS)
+    endless = {"migration_bandwidth": 8, "migration_downtime": 1}  # until it is switched
+    guest = make(pair, migration_caps="postcopy-ram", **endless, **migrants.TICKS)
     with migrants.serial(pair.source, guest) as here:
         before = migrants.next_tick(here)
     info, refusal = pair.try_accept(guest)

@@ -133,7 +133,8 @@ def test_a_capability_that_makes_qemu_wait(nodes, make):
 
 @EACH_QEMU
 def test_postcopy(nodes, make):
-    guest = make(nodes, migration_caps="postcopy-ram", migration_bandwidth=8, **TICKS)
+    endless = {"migration_bandwidth": 8, "migration_downtime": 1}  # until it is switched
+    guest = make(nodes, migration_caps="postcopy-ram", **endless, **TICKS)
     with migrants.serial(nodes.source, guest) as here:
         before = migrants.next_tick(here)
     info, refusal = nodes.try_accept(guest)
