@@ -20,11 +20,15 @@ RUST := Cargo.toml Cargo.lock clippy.toml pyproject.toml $(shell find src -name 
 PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi') $(shell find packaging -type f)
 # Network, mount and process namespaces of its own: no test sees or changes the machine's.
 PYTEST = $(SANDBOX) $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@
+# What a run of every day leaves to `make test-thorough`.
+UNDER_3_0 := $(if $(THOROUGH),, and not thorough and not rather_3_1)
+UNDER_3_1 := $(if $(THOROUGH),, and not thorough and not rather_3_0)
+UNDER_EITHER := $(if $(THOROUGH),, and not thorough)
 STAGES := build wheel
 TOGETHER := test-system-3.1 test-system-3.0 test-cluster lint-rust test-rust test-faults test-migration \
   test-contract test-system-dev test-native test-inject-sample test-unit lint-python
 
-.PHONY: help demo test check setup build wheel lint lint-rust lint-python test-rust test-native \
+.PHONY: help demo test test-thorough check setup build wheel lint lint-rust lint-python test-rust test-native \
   test-unit test-contract test-faults test-inject test-inject-sample test-system test-system-3.0 test-system-3.1 \
   test-migration test-encryption test-restless test-system-dev test-upgrade test-matrix cluster-up cluster-shell cluster-down \
   test-cluster test-cluster-matrix test-cluster-upgrade test-cluster-next test-next test-qa test-soak bench bench-rust fuzz format audit clean \
@@ -38,9 +42,12 @@ demo: setup ## A real guest through Ganeti and this module, start to end (GANETI
 	@tests/setup/enabled_venv.sh
 	@PYTHONPATH=tests $(SANDBOX) .work/enabled/bin/python -m demo --ganeti $(GANETI)
 
-test: setup ## Every check there is, with a summary
+test: setup ## What CI runs, with a summary: every kind of check; 25 minutes
 	@tests/setup/cluster_packages.sh
 	@MAKE='$(MAKE)' $(PYTHON) tests/harness/check_all.py $(STAGES) --together $(TOGETHER)
+
+test-thorough: ## The same, and what has to be left out of it: all under both Ganetis; an hour
+	@$(MAKE) test THOROUGH=1
 
 check: setup lint test-rust test-native test-unit ## What answers in about two minutes: lints, types, Rust, units
 
@@ -95,10 +102,10 @@ test-unit: build ## Python units, under Ganeti 3.0, 3.1 and the development vers
 	GANETI_UNDER_TEST=next $(PYTEST)-next.xml tests/unit/hv_kvm
 
 test-contract: build ## Ganeti's own suites, and comparisons with the original
-	$(PYTEST).xml tests/contract
+	$(PYTEST).xml -m "not long$(UNDER_EITHER)" tests/contract
 
 test-faults: build ## What the originals get wrong, and that ours does not
-	$(PYTEST).xml tests/system/test_faults.py
+	$(PYTEST).xml -m "faults$(UNDER_EITHER)" tests/system/test_faults.py
 
 INJECT = PYTHONPATH=tests $(PYTHON) -m inject.together
 test-inject: build ## Each system call of each operation fails once: docs/fault-injection.md (an hour)
@@ -113,21 +120,21 @@ test-system: test-system-3.0 test-system-3.1 test-migration test-system-dev ## R
 # Each with the QEMU of its own Debian for hot-plug. What chooses its Ganeti itself runs once, and
 # so does what only QEMU has a say in: tests/system says so by markers.
 test-system-3.0: build wheel
-	GANETI_UNDER_TEST=3.0 $(PYTEST).xml -m "not only_3_1 and not migration and not faults" tests/system
+	GANETI_UNDER_TEST=3.0 $(PYTEST).xml -m "not only_3_1 and not migration and not faults$(UNDER_3_0)" tests/system
 # Guests that go from one node to another; under 3.1 as part of the other tests.
 test-migration: build
-	GANETI_UNDER_TEST=3.0 $(PYTEST).xml tests/system/migration
+	GANETI_UNDER_TEST=3.0 $(PYTEST).xml -m "not long$(UNDER_3_0)" tests/system/migration
 test-encryption: build ## Encrypted migration, each way of it, on QEMU 7.2 and 10; 5 minutes
 	ENCRYPTION=all GANETI_UNDER_TEST=3.0 $(PYTEST).xml tests/system/migration/test_encrypted.py \
 	  tests/system/migration/test_migration_keys.py
 test-restless: build ## Guests that write faster than they are sent: the figures of docs/migration.md; 20 minutes
 	RESTLESS=all GANETI_UNDER_TEST=3.0 $(PYTEST).xml -s tests/system/migration/test_restless.py
 test-system-3.1: build
-	GANETI_UNDER_TEST=3.1 $(PYTEST).xml -m "not only_3_0 and not faults" tests/system
+	GANETI_UNDER_TEST=3.1 $(PYTEST).xml -m "not only_3_0 and not faults$(UNDER_3_1)" tests/system
 # What upstream's development version alone asks for, and hot-plug with its scripts and places.
 test-system-dev: build
-	GANETI_UNDER_TEST=dev $(PYTEST).xml tests/system/development tests/system/hotplug/test_devices.py
-	GANETI_UNDER_TEST=next $(PYTEST)-next.xml -m "not long" tests/system/next
+	GANETI_UNDER_TEST=dev $(PYTEST).xml -m "not long$(UNDER_EITHER)" tests/system/development tests/system/hotplug/test_devices.py
+	GANETI_UNDER_TEST=next $(PYTEST)-next.xml -m "not long$(UNDER_EITHER)" tests/system/next
 	GANETI_UNDER_TEST=unknown $(PYTEST)-unknown.xml tests/system/unknown_parameter
 
 test-next: build ## Tomorrow's Ganeti whole: UEFI, growth, migrations that end, on QEMU 7.2 and 10; 8 minutes
@@ -168,7 +175,7 @@ test-cluster: setup ## The life of an instance and the main faults on that clust
 	@tests/setup/cluster_packages.sh
 	@$(MAKE) wheel
 	@mkdir -p $(REPORTS)
-	CLUSTER_RESULTS=$(REPORTS)/$@.json $(OUTSIDE) $(PYTHON) -m pytest -m "core and not long" \
+	CLUSTER_RESULTS=$(REPORTS)/$@.json $(OUTSIDE) $(PYTHON) -m pytest -m "core and not long$(UNDER_EITHER)" \
 	  --junit-xml=$(REPORTS)/$@.xml tests/cluster
 
 # A cluster of Debian 12 with running guests; ours is enabled before, during and after.

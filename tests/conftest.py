@@ -9,7 +9,10 @@ import os
 import shutil
 import signal
 import sys
+import zlib
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from harness import ganetis_own, node, upstream
@@ -30,6 +33,26 @@ if "ganeti" not in sys.modules:
 
 # A shell that runs this in the background has SIGINT ignored, and so would every test of Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves all but one in N to `make test-thorough`, by the marker ``one_in``.
+
+    Another one for each test, so that what is chosen is not QEMU 7.2 everywhere.
+    """
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("one_in"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for test, of_it in cases.items():
+        marker = of_it[0].get_closest_marker("one_in")
+        assert marker is not None
+        every = min(int(marker.args[0]), len(of_it))
+        first = zlib.crc32(test.encode()) % every
+        for number, item in enumerate(of_it):
+            if number % every != first:
+                item.add_marker(pytest.mark.thorough)
 
 
 def pytest_report_header() -> str:

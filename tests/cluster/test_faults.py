@@ -124,6 +124,7 @@ def forget_nics(guest):
 # A QEMU that dies
 
 
+@pytest.mark.thorough
 @pytest.mark.core
 def test_killed_in_hot_plug(guest, n1):
     """QEMU killed in the middle of a hot-add; start brings it back."""
@@ -138,6 +139,7 @@ def test_killed_in_hot_plug(guest, n1):
     assert len(n1.taps()) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.core
 def test_source_killed_in_migration(slow, n1, n2):
     """QEMU killed on the source in the middle of a migration: it starts again, once."""
@@ -152,6 +154,7 @@ def test_source_killed_in_migration(slow, n1, n2):
     n2.expect_no_traces(slow.name)
 
 
+@pytest.mark.thorough
 @pytest.mark.core
 def test_target_killed_in_migration(slow, n1, n2):
     """QEMU killed on the target in the middle of a migration: the guest goes on counting."""
@@ -213,6 +216,7 @@ def test_daemon_killed_in_migration(slow, n1, n2, which):
 # A node that cannot
 
 
+@pytest.mark.thorough
 @pytest.mark.core
 def test_target_refuses(guest, n1, n2):
     """the target cannot listen: the migration fails, the guest goes on; then it works."""

@@ -181,6 +181,7 @@ def test_crash_and_watcher(guest):
     assert guest.field("status") == "running"
 
 
+@pytest.mark.thorough
 def test_failover(guest, n1, n2):
     """failover to the other node and back."""
     for target in (n2, n1):

@@ -22,6 +22,7 @@ def settings(cluster):
         node.path(_FILE).unlink(missing_ok=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.core
 def test_encrypted_there_and_back(settings, guest, n1, n2, figure):
     """encrypted live migration there and back, no tick lost."""

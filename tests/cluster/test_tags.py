@@ -39,6 +39,7 @@ def test_settings_file(cluster, n1, n2):
     assert cluster.verify() == []
 
 
+@pytest.mark.thorough
 def test_wrong_tag(made, n1):
     """a wrong tag refuses a start, and says which it is."""
     made.add(n1, "--no-start")

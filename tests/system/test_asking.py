@@ -21,7 +21,7 @@ from harness import guest, instance
 from harness.console import SerialConsole
 from harness.proxy import ANY, COMMAND, Proxy, cut
 
-pytestmark = pytest.mark.only_3_0
+pytestmark = [pytest.mark.only_3_0, pytest.mark.one_in(2)]
 
 NAME = "web1.example.com"
 BOOT_TIMEOUT = 90.0

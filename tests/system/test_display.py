@@ -16,6 +16,8 @@ from ganeti_hv_kvm.hv_kvm import QmpConnection
 from harness import certificates, instance, paths, spice, vencrypt
 from oracle import rfb
 
+pytestmark = [pytest.mark.rather_3_0, pytest.mark.one_in(2)]
+
 NAME = "web1.example.com"
 PORT = 5911
 PASSWORD = "a b\\c%s"

@@ -11,6 +11,8 @@ from ganeti import constants
 from ganeti_hv_kvm.hv_kvm import QmpConnection, is_q35
 from harness import instance, paths
 
+pytestmark = pytest.mark.rather_3_1
+
 NAME = "machine1.example.com"
 
 

@@ -16,7 +16,7 @@ from ganeti import constants, errors
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
 from harness import certificates, instance, paths
 
-pytestmark = pytest.mark.only_3_0
+pytestmark = [pytest.mark.only_3_0, pytest.mark.one_in(2)]
 
 NAME = "web1.example.com"
 

@@ -14,6 +14,8 @@ from ganeti_hv_kvm.hv_kvm import QmpConnection
 from ganeti_hv_kvm.hv_kvm.lifecycle import cpu_pinning
 from harness import instance
 
+pytestmark = pytest.mark.rather_3_0
+
 NAME = "web1.example.com"
 ALL = set(cpu_pinning.online_cpus())
 

@@ -16,6 +16,8 @@ from ganeti_hv_kvm.hv_kvm.lifecycle import reboot
 from harness import guest, instance
 from harness.console import SerialConsole
 
+pytestmark = pytest.mark.rather_3_0
+
 NAME = "web1.example.com"
 BOOT_TIMEOUT = 90.0
 

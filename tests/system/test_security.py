@@ -12,6 +12,8 @@ from ganeti import constants, pathutils
 from harness import guest, instance, paths
 from harness.console import SerialConsole
 
+pytestmark = pytest.mark.rather_3_0
+
 NAME = "web1.example.com"
 NOBODY = pwd.getpwnam("nobody").pw_uid
 BOOT_TIMEOUT = 90.0

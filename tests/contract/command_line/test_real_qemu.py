@@ -12,7 +12,7 @@ import pytest
 from contract.command_line.comparison import results
 from harness import paths
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.one_in(2)]
 
 # What one machine cannot have at every run of a test, and its value.
 _LEFT_OUT = ("-pidfile", "-D", "-monitor", "-serial", "-qmp", "-k")

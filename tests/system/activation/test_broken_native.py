@@ -136,7 +136,14 @@ utils.SetupLogging({log!r}, "ganeti-noded")
 # Each fault with one of the Ganetis: which one makes no difference to it.
 @pytest.mark.parametrize(
     ("generation", "fault"),
-    [(list(paths.GANETI_CODE)[number % 2], fault) for number, fault in enumerate(FAULTS)],
+    [
+        pytest.param(
+            list(paths.GANETI_CODE)[number % 2],
+            fault,
+            marks=pytest.mark.thorough if number % 4 else [],
+        )
+        for number, fault in enumerate(FAULTS)
+    ],
 )
 def test_original_and_warning(enabled: Venv, tmp_path: Path, generation: str, fault: str) -> None:
     damage, reason = FAULTS[fault]

@@ -14,7 +14,7 @@ from harness import paths
 
 from .conftest import Venv
 
-pytestmark = pytest.mark.only_3_0
+pytestmark = [pytest.mark.only_3_0, pytest.mark.one_in(2)]
 
 GENERATIONS = list(paths.GANETI_CODE)
 OURS = "ganeti_hv_kvm.hv_kvm.hypervisor"

@@ -18,7 +18,7 @@ from ganeti import constants, objects, pathutils, serializer
 from ganeti_hv_kvm import QmpConnection
 from harness import golden, instance
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.rather_3_1]
 NAME = "web1.example.com"
 AMPLE = 100
 #: Each Ganeti words the command in its own way, for the QEMU of its own Debian.

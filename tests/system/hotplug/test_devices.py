@@ -10,6 +10,8 @@ from ganeti import backend, constants, errors
 from harness import instance
 from system.hotplug.running import DISK, EACH_QEMU, NAME, NIC, Running
 
+pytestmark = pytest.mark.rather_3_1
+
 _MIB = 1 << 20
 _NEW_MAC = "aa:00:00:99:99:99"
 

@@ -16,6 +16,8 @@ from harness.proxy import COMMAND, Proxy, refuse
 from system.hotplug.running import Running
 from system.hotplug.test_unplug import paused
 
+pytestmark = [pytest.mark.rather_3_1, pytest.mark.one_in(2)]
+
 _NEW_MAC = "aa:00:00:99:99:99"
 
 

@@ -16,6 +16,8 @@ from harness import instance
 from harness.block_device import block_device
 from system.hotplug.running import DISK, NIC, Running
 
+pytestmark = pytest.mark.rather_3_1
+
 SILENT = (constants.HT_SCSI_CONTROLLER_LSI, constants.HT_SCSI_CONTROLLER_MEGASAS)
 CONTROLLERS = sorted(constants.HT_KVM_VALID_SCSI_CONTROLLER_TYPES)
 

@@ -12,6 +12,8 @@ from ganeti_hv_kvm.hv_kvm import KVMHypervisor
 from harness import instance, original
 from system.hotplug.running import NAME, Running
 
+pytestmark = pytest.mark.rather_3_1
+
 _MIB = 1 << 20
 
 GANETI_UNDER_TEST = os.environ.get("GANETI_UNDER_TEST", "3.0")

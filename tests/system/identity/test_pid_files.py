@@ -13,7 +13,7 @@ from ganeti import errors
 
 from harness import instance, lock_holder
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.rather_3_0]
 STRANGER = str(os.getpid()).encode()
 
 

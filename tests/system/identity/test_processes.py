@@ -19,7 +19,7 @@ from ganeti_hv_kvm.hv_kvm.guest import process as instance_process
 from harness import freezer, idle_guests, instance, lock_holder, paths
 from harness.block_device import block_device
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.rather_3_0]
 NAME = "web1.example.com"
 _AMPLE = 30.0
 

@@ -13,7 +13,7 @@ from ganeti import errors
 
 from harness import instance
 
-pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]
+pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0, pytest.mark.one_in(2)]
 
 
 @contextmanager

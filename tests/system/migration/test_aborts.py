@@ -13,7 +13,7 @@ from harness import migrants, paths, proxy
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError
 
-pytestmark = pytest.mark.migration
+pytestmark = [pytest.mark.migration, pytest.mark.one_in(2)]
 
 PORT = 8102  # Ganeti's default
 

@@ -17,7 +17,7 @@ from harness.migrants import ONE_PASS
 from harness.two_nodes import RemoteError
 from harness.wire import FAR_END, NEAR_END, Wire
 
-pytestmark = pytest.mark.migration
+pytestmark = [pytest.mark.migration, pytest.mark.one_in(2)]
 
 MIB = 1 << 20
 

@@ -10,7 +10,7 @@ from harness import migrants, proxy
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError
 
-pytestmark = pytest.mark.migration
+pytestmark = [pytest.mark.migration, pytest.mark.one_in(2)]
 
 SAYS_NO = proxy.refuse("not today")
 FAULTS = [

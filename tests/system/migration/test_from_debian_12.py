@@ -16,7 +16,7 @@ import pytest
 from harness import migrants, node, paths, two_nodes
 from harness.migrants import ONE_PASS
 
-pytestmark = pytest.mark.migration
+pytestmark = [pytest.mark.migration, pytest.mark.rather_3_1, pytest.mark.one_in(4)]
 
 _DEVICE = re.compile(r"dev: (ide-\S+), id")
 _BUS = re.compile(r"bus: (\S+)")

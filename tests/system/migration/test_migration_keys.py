@@ -14,7 +14,7 @@ from harness.encrypted import ENCRYPTED, give_secret, keys, move
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError, RemoteNode
 
-pytestmark = [pytest.mark.migration, pytest.mark.only_3_0]
+pytestmark = [pytest.mark.migration, pytest.mark.only_3_0, pytest.mark.one_in(2)]
 
 NOBODY = pwd.getpwnam("nobody")
 

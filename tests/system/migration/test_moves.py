@@ -11,7 +11,7 @@ import pytest
 from harness import migrants, paths
 from harness.migrants import ONE_PASS, SLOW, TICKS
 
-pytestmark = pytest.mark.migration
+pytestmark = [pytest.mark.migration, pytest.mark.rather_3_1, pytest.mark.one_in(2)]
 
 MIB = 1 << 20
 

@@ -17,7 +17,7 @@ import pytest
 from harness import encrypted, migrants, node, paths, tiny_guest, two_nodes
 from harness.two_nodes import Pair, RemoteError
 
-pytestmark = pytest.mark.migration
+pytestmark = [pytest.mark.migration, pytest.mark.one_in(2)]
 
 PREFIX = "GANETI_HV_KVM_MIGRATION_"
 #: Bits a second of the link between the nodes. The guest writes 11 MiB all the time, which take it

@@ -9,7 +9,7 @@ import pytest
 from harness import migrants, node, two_nodes
 from harness.migrants import ONE_PASS, SLOW
 
-pytestmark = pytest.mark.migration
+pytestmark = [pytest.mark.migration, pytest.mark.rather_3_1, pytest.mark.one_in(2)]
 
 WAYS = [(node.OURS, node.ORIGINAL), (node.ORIGINAL, node.OURS)]
 

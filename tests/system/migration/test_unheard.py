@@ -12,7 +12,7 @@ from harness import migrants
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError
 
-pytestmark = [pytest.mark.migration, pytest.mark.only_3_0]
+pytestmark = [pytest.mark.migration, pytest.mark.only_3_0, pytest.mark.one_in(2)]
 
 PORT = 8102
 

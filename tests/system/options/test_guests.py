@@ -17,7 +17,7 @@ from ganeti_hv_kvm.hv_kvm.command_line import iothreads
 from harness import console, instance, paths
 from harness.guest import STATUS_LINE
 
-pytestmark = pytest.mark.only_3_1
+pytestmark = [pytest.mark.only_3_1, pytest.mark.one_in(2)]
 
 NAME = "tags1.example.com"
 BOOT_TIMEOUT = 90.0

@@ -11,7 +11,7 @@ import pytest
 from harness import instance, migrants, node, two_nodes
 from system.migration.conftest import generation, make, qemu
 
-pytestmark = pytest.mark.only_3_1
+pytestmark = [pytest.mark.only_3_1, pytest.mark.one_in(3)]
 
 __all__ = ["generation", "make", "qemu"]
 

@@ -9,7 +9,7 @@ from ganeti_hv_kvm.hv_kvm.devices.places import HOTPLUGGABLE_DEVICE_TYPES
 from harness import instance
 from system.hotplug.running import DISK, NIC, Running
 
-pytestmark = pytest.mark.only_3_1
+pytestmark = [pytest.mark.only_3_1, pytest.mark.one_in(2)]
 
 _NEW_MAC = "aa:00:00:99:99:99"
 

@@ -9,6 +9,8 @@ from ganeti_hv_kvm.hv_kvm import QmpConnection
 from harness import boot_image, guest, instance
 from harness.console import SerialConsole
 
+pytestmark = [pytest.mark.rather_3_1, pytest.mark.one_in(2)]
+
 NAME = "web1.example.com"
 PORT = 5913
 BOOT_TIMEOUT = 90.0

@@ -15,7 +15,7 @@ from ganeti import errors
 from harness import instance
 from system.scarcity.conftest import NAME, Bench, in_child
 
-pytestmark = pytest.mark.only_3_0
+pytestmark = [pytest.mark.only_3_0, pytest.mark.one_in(2)]
 
 _FOLDERS = ("pid", "uid", "ctrl", "conf", "nic", "chroot")
 
