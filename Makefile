@@ -31,7 +31,7 @@ TOGETHER := test-system-3.1 test-system-3.0 test-cluster lint-rust test-rust tes
 .PHONY: help demo test test-thorough check setup build wheel lint lint-rust lint-python test-rust test-native \
   test-unit test-contract test-faults test-inject test-inject-sample test-system test-system-3.0 test-system-3.1 \
   test-migration test-encryption test-restless test-system-dev test-upgrade test-matrix cluster-up cluster-shell cluster-down \
-  test-cluster test-cluster-matrix test-cluster-upgrade test-cluster-next test-next test-qa test-soak bench bench-rust fuzz format audit clean \
+  test-cluster test-cluster-matrix test-cluster-upgrade test-cluster-next test-next test-uefi test-cluster-moves test-qa test-soak bench bench-rust fuzz format audit clean \
   wheels deb test-packages test-debian-build
 
 help: ## What there is
@@ -120,7 +120,7 @@ test-system: test-system-3.0 test-system-3.1 test-migration test-system-dev ## R
 # Each with the QEMU of its own Debian for hot-plug. What chooses its Ganeti itself runs once, and
 # so does what only QEMU has a say in: tests/system says so by markers.
 test-system-3.0: build wheel
-	GANETI_UNDER_TEST=3.0 $(PYTEST).xml -m "not only_3_1 and not migration and not faults$(UNDER_3_0)" tests/system
+	GANETI_UNDER_TEST=3.0 $(PYTEST).xml -m "not only_3_1 and not migration and not faults and not long$(UNDER_3_0)" tests/system
 # Guests that go from one node to another; under 3.1 as part of the other tests.
 test-migration: build
 	GANETI_UNDER_TEST=3.0 $(PYTEST).xml -m "not long$(UNDER_3_0)" tests/system/migration
@@ -130,7 +130,7 @@ test-encryption: build ## Encrypted migration, each way of it, on QEMU 7.2 and 1
 test-restless: build ## Guests that write faster than they are sent: the figures of docs/migration.md; 20 minutes
 	RESTLESS=all GANETI_UNDER_TEST=3.0 $(PYTEST).xml -s tests/system/migration/test_restless.py
 test-system-3.1: build
-	GANETI_UNDER_TEST=3.1 $(PYTEST).xml -m "not only_3_0 and not faults$(UNDER_3_1)" tests/system
+	GANETI_UNDER_TEST=3.1 $(PYTEST).xml -m "not only_3_0 and not faults and not long$(UNDER_3_1)" tests/system
 # What upstream's development version alone asks for, and hot-plug with its scripts and places.
 test-system-dev: build
 	GANETI_UNDER_TEST=dev $(PYTEST).xml -m "not long$(UNDER_EITHER)" tests/system/development tests/system/hotplug/test_devices.py
@@ -139,6 +139,11 @@ test-system-dev: build
 
 test-next: build ## Tomorrow's Ganeti whole: UEFI, growth, migrations that end, on QEMU 7.2 and 10; 8 minutes
 	GANETI_UNDER_TEST=next $(PYTEST).xml tests/system/next
+
+test-uefi: build ## UEFI by tag, on Ganeti 3.0 and QEMU 7.2, and on 3.1 and 10: guests boot, reboot, move; 10 minutes
+	GANETI_UNDER_TEST=3.0 $(PYTEST)-3.0.xml $(UEFI)
+	GANETI_UNDER_TEST=3.1 $(PYTEST)-3.1.xml $(UEFI)
+UEFI := $(addprefix tests/system/options/test_uefi,.py _disk.py)
 
 # What the guests of a cluster go through from Debian 12 to 13; `make test` has some of each.
 test-upgrade: build ## 40 guests from Ganeti 3.0 and QEMU 7.2 to 3.1 and QEMU 10, and back; 20 minutes
@@ -198,6 +203,18 @@ test-cluster-next: setup build ## Tomorrow's Ganeti: IOThreads, UEFI, an unknown
 	@mkdir -p $(REPORTS)
 	CLUSTER_ROW=next CLUSTER_RESULTS=$(REPORTS)/$@.json $(OUTSIDE) $(PYTHON) -m pytest \
 	  --junit-xml=$(REPORTS)/$@.xml tests/cluster/test_next.py
+
+# Encrypted and bounded migrations, both modules in one cluster; make test has some of each.
+test-cluster-moves: setup ## Encrypted, bounded and mixed migrations on Ganeti 3.0 and 3.1; 30 minutes
+	@tests/setup/cluster_packages.sh
+	@tests/setup/cluster_system.sh backports
+	@$(MAKE) wheel
+	@mkdir -p $(REPORTS)
+	@for row in debian12 backports; do \
+	  CLUSTER_ROW=$$row CLUSTER_RESULTS=$(REPORTS)/$@-$$row.json $(OUTSIDE) $(PYTHON) -m pytest \
+	    --junit-xml=$(REPORTS)/$@-$$row.xml $(MOVES); \
+	done
+MOVES := $(addprefix tests/cluster/test_,migration_settings.py mixed.py)
 
 CLUSTER_ROWS ?= debian12,backports,debian13,unstable
 CLUSTER_JOBS ?= 2

@@ -28,6 +28,13 @@ def disk(
     return device, str(image), None
 
 
+def named(folder: Path, index: int = 99, *, mebibytes: int = _MEBIBYTES) -> tuple[Any, str, None]:
+    """A file in ``folder`` as a disk with that name, a new one blank: for the tag."""
+    device, image, _ = instance.disk(folder, index, mebibytes=mebibytes)
+    device.name = "firmware"
+    return device, image, None
+
+
 def seeded(templates: tuple[str, str] = PLAIN) -> bytes:
     """The content of a new firmware disk."""
     from ganeti_hv_kvm.hv_kvm import firmware

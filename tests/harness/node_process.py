@@ -55,6 +55,8 @@ class Requests:
         folder = wanted.get("disk_folder")
         count = wanted.get("disk_count", 1) if folder else 0
         data = [instance.disk(Path(folder), number) for number in range(count)]
+        if "hv-kvm:firmware:uefi" in wanted.get("tags", ()):
+            data.append(firmware_disk.named(Path(folder)))
         return [*data, *([firmware_disk.disk(Path(folder))] if "boot_type" in wanted else [])]
 
     def StartInstance(self, wanted: dict[str, Any], paused: bool = False) -> None:

@@ -116,6 +116,7 @@ _STORED: Mapping[str, tuple[Section, ...]] = {
         machine.daemon,
         machine.acpi,
         machine.reboot,
+        uefi.flash,
         machine.machine,
         *_MIDDLE,
         machine.clock,

@@ -9,6 +9,7 @@ from ganeti import constants
 
 from ganeti_hv_kvm.hv_kvm.devices import q35
 from ganeti_hv_kvm.hv_kvm.firmware import Layout
+from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
 from ganeti_hv_kvm.hv_kvm.ganeti.generation import DIALECT, Dialect
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
@@ -83,6 +84,11 @@ class StartRequest(NamedTuple):
         """The administrator's own arguments (kvm_extra)."""
         text = self.hvp[constants.HV_KVM_EXTRA]
         return self.dialect.split_extra(text) if text else []
+
+    @property
+    def has_uefi(self) -> bool:
+        """The guest has UEFI firmware: by boot_type, or by its tags."""
+        return self.options.asks_for_uefi or boot_type.uses_ovmf(boot_type.of(self.hvp))
 
     @property
     def is_q35(self) -> bool:

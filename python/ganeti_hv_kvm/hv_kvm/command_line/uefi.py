@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
-from ganeti import errors
+from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.devices.description import OPENED_FOR_GOOD, Backend
 from ganeti_hv_kvm.hv_kvm.firmware import REGION_CODE, REGION_VARS
@@ -30,6 +31,28 @@ _REGIONS = {node: region for region, node in _NODES.items()}
 _ONLY_FROM_SMM = "driver=cfi.pflash01,property=secure,value=on"
 
 
+#: In kvm_extra: firmware or a kernel of the administrator's own.
+_OWN_FIRMWARE = re.compile(r"(?:^|\s)-(?:bios|pflash|kernel)\b|\bpflash[01]?\b")
+
+
+def why_none(hvp: Mapping[str, Any]) -> str | None:
+    """Say why a guest with these parameters cannot have UEFI firmware by tag; None if it can."""
+    if boot_type.uses_direct_kernel(boot_type.of(hvp)):
+        return (
+            f"it boots a kernel of the node's, {hvp[constants.HV_KERNEL_PATH] or 'by boot_type'};"
+            f" to boot from a disk it needs an empty {constants.HV_KERNEL_PATH}"
+            + (f" and {boot_type.PARAMETER}=bios or uefi" if boot_type.PARAMETER else "")
+        )
+    if hvp[constants.HV_BOOT_ORDER] == constants.HT_BO_FLOPPY:
+        return f"{constants.HV_BOOT_ORDER} is floppy, from which UEFI firmware cannot boot"
+    machine = str(hvp[constants.HV_KVM_MACHINE_VERSION] or "pc")
+    if not machine.startswith(("pc", "q35")):
+        return f"machine {machine} is neither a pc nor a q35"
+    if found := _OWN_FIRMWARE.search(hvp[constants.HV_KVM_EXTRA] or ""):
+        return f"{constants.HV_KVM_EXTRA} has firmware or a kernel of its own ({found[0].strip()})"
+    return None
+
+
 def mapping_name(instance: str, region: str) -> str:
     """The name by which upstream's module has a region mapped on each node."""
     return f"{instance}-ovmf-{region}"
@@ -42,7 +65,7 @@ def mapping_path(instance: str, region: str) -> str:
 
 def flash(request: StartRequest) -> list[str]:
     """-blockdev for each region, in upstream's words; -machine, which refers to them, follows."""
-    if not boot_type.uses_ovmf(boot_type.of(request.hvp)):
+    if not request.has_uefi:
         return []
     words = []
     for region, node in _NODES.items():
@@ -73,7 +96,7 @@ def _needs_smm(request: StartRequest) -> bool:
 
 def of_machine(request: StartRequest) -> list[Part]:
     """What the flash chips add to -machine."""
-    if not boot_type.uses_ovmf(boot_type.of(request.hvp)):
+    if not request.has_uefi:
         return []
     smm: list[Part] = [("smm", "on")] if _needs_smm(request) else []
     return [*smm, *((f"pflash{chip}", node) for chip, node in enumerate(_NODES.values()))]

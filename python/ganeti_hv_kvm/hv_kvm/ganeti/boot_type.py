@@ -21,6 +21,7 @@ _DIRECT_KERNEL: str = getattr(constants, "HT_BOOT_DIRECT_KERNEL", "direct_kernel
 _DIRECT_KERNEL_EFI: str = getattr(constants, "HT_BOOT_DIRECT_KERNEL_EFI", "direct_kernel_efi")
 _BIOS: str = getattr(constants, "HT_BOOT_BIOS", "bios")
 _UEFI: str = getattr(constants, "HT_BOOT_UEFI", "uefi")
+_ROLE = "role"
 _FIRMWARE_ROLE: str = getattr(constants, "DR_ROLE_FIRMWARE", "firmware")
 
 # What a kernel of the node's is started with, and what the others do without.
@@ -70,13 +71,24 @@ def without_unused(hvparams: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_firmware(disk: objects.Disk) -> bool:
-    """Whether an ``objects.Disk`` holds firmware; older Ganetis have no role for it."""
-    return getattr(disk, "role", None) == _FIRMWARE_ROLE
+    """Whether an ``objects.Disk`` holds firmware: by its role, or marked (``mark_firmware``)."""
+    hvinfo = getattr(disk, "hvinfo", None) or {}
+    return _FIRMWARE_ROLE in (getattr(disk, "role", None), hvinfo.get(_ROLE))
 
 
 def is_firmware_entry(disk: Mapping[str, Any]) -> bool:
     """Whether a disk as a dict does, as runtime files hold it."""
-    return disk.get("role") == _FIRMWARE_ROLE
+    hvinfo = disk.get("hvinfo") or {}
+    return _FIRMWARE_ROLE in (disk.get(_ROLE), hvinfo.get(_ROLE))
+
+
+def mark_firmware(disk: objects.Disk) -> None:
+    """Let an ``objects.Disk`` hold firmware, on a Ganeti whose disks have no role.
+
+    The mark is in its ``hvinfo``, which runtime files of every Ganeti keep, and so it stays with a
+    guest whatever the disk is called later.
+    """
+    disk.hvinfo = {_ROLE: _FIRMWARE_ROLE}
 
 
 def numbered_data_disks(block_devices: Iterable[Any]) -> list[tuple[int, Any]]:

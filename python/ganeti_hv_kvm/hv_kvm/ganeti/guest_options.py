@@ -12,7 +12,7 @@ import enum
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ganeti import errors
 
@@ -105,6 +105,7 @@ def _host_nodes(text: str) -> str:
 
 _WATCHDOG = ("reset", "shutdown", "poweroff", "inject-nmi", "pause", "debug", "none")
 _PANIC = ("pause", "shutdown", "none")
+_UEFI = "uefi"
 _A_LIMIT = f"a whole number up to {MOST_OF_A_LIMIT}, 0 for none"
 _IN_BYTES = f"{_A_LIMIT}; k, M and G behind it are KiB, MiB and GiB"
 
@@ -135,6 +136,7 @@ TABLE: tuple[Option, ...] = (
         alone="default",
     ),
     Option("numa", "a node of the host, or a range of them", _host_nodes, When.START, "0-1"),
+    Option("firmware", _UEFI, _one_of(_UEFI), When.COLD_START, _UEFI),
 )
 
 _BY_NAME: Mapping[str, Option] = {option.name: option for option in TABLE}
@@ -187,6 +189,11 @@ class Options:
     def is_on(self, name: str, default: bool) -> bool:
         """Tell whether an option is switched on."""
         return bool(self.values.get(name, default))
+
+    @property
+    def asks_for_uefi(self) -> bool:
+        """Whether the guest is to have UEFI firmware."""
+        return self.word("firmware") == _UEFI
 
     @property
     def limit_of_all_disks(self) -> DiskLimit:
@@ -263,7 +270,7 @@ def for_start(instance: objects.Instance) -> Options:
     return options
 
 
-def refuse(name: str, problems: Iterable[str]) -> None:
+def refuse(name: str, problems: Iterable[str]) -> NoReturn:
     """Raise ``errors.HypervisorError`` for options that a guest about to start cannot have."""
     raise errors.HypervisorError(
         f"Instance {name} was not started, because of the options in its tags:"

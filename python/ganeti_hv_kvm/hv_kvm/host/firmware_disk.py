@@ -32,6 +32,22 @@ def find(block_devices: Iterable[Entry]) -> Entry | None:
     return next(found, None)
 
 
+def device_of(name: str, entry: Entry) -> str:
+    """Give the path of a firmware disk on this node.
+
+    Raises:
+        errors.HypervisorError: it has none.
+    """
+    disk, link, _ = entry
+    if is_userspace(disk):
+        raise errors.HypervisorError(
+            f"the firmware disk of {name} is reached by QEMU over the network"
+            f" ({constants.LDP_ACCESS}={constants.DISK_USERSPACE}): it must be a device of this"
+            f" node ({constants.DISK_KERNELSPACE})"
+        )
+    return link
+
+
 def look(name: str, block_devices: Iterable[Entry], hvp: dict[str, Any]) -> FirmwareDisk:
     """Find the firmware disk of an instance, and read where on it the regions are.
 
@@ -50,13 +66,7 @@ def look(name: str, block_devices: Iterable[Entry], hvp: dict[str, Any]) -> Firm
             " firmware: Ganeti makes that disk with the instance. Set boot_type to what the"
             " instance was made for, or make it anew"
         )
-    disk, link, _ = entry
-    if is_userspace(disk):
-        raise errors.HypervisorError(
-            f"the firmware disk of {name} is reached by QEMU over the network"
-            f" ({constants.LDP_ACCESS}={constants.DISK_USERSPACE}): it must be a device of this"
-            f" node ({constants.DISK_KERNELSPACE})"
-        )
+    disk, link = entry[0], device_of(name, entry)
     try:
         with open(link, "rb") as device:
             layout = firmware.UnpackSuperblock(device.read(firmware.SECTOR_SIZE))

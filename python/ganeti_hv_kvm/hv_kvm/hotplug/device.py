@@ -11,8 +11,10 @@ from ganeti import constants, errors
 from ganeti_hv_kvm.hv_kvm.devices import places
 from ganeti_hv_kvm.hv_kvm.devices.places import DEVICE_TYPE, HOTPLUGGABLE_DEVICE_TYPES
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
+from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
 from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import UNFIT, why
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.host import firmware_seed
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
 DISK = constants.HOTPLUG_TARGET_DISK
@@ -149,6 +151,20 @@ def check_is_no_firmware(dev: HotplugDevice, runtime: KVMRuntime) -> None:
         raise errors.HotplugError(
             "it holds the guest's UEFI firmware: that neither comes nor goes nor changes its size"
             " while the guest runs. Nothing was changed"
+        )
+
+
+def check_is_not_to_be_firmware(dev: HotplugDevice, options: Options) -> None:
+    """Make sure that a new disk is not the one that a guest asks for by tag, for its next start.
+
+    Raises:
+        errors.HotplugError: it is.
+    """
+    named = getattr(dev.device, "name", None) == firmware_seed.NAME
+    if dev.dev_type == DISK and named and options.asks_for_uefi:
+        raise errors.HotplugError(
+            f"it is to hold the guest's UEFI firmware (its name is {firmware_seed.NAME}, and there"
+            " is a tag), after the next shutdown and start: the guest that runs was not given it"
         )
 
 

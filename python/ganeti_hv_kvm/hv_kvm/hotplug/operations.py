@@ -17,6 +17,7 @@ from ganeti_hv_kvm.errors import QmpLostError, QmpTimeoutError
 from ganeti_hv_kvm.hv_kvm import bus_manager
 from ganeti_hv_kvm.hv_kvm.command_line import iothreads, named_places, vcpus_of
 from ganeti_hv_kvm.hv_kvm.devices import q35
+from ganeti_hv_kvm.hv_kvm.ganeti import guest_options
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
@@ -28,6 +29,7 @@ from .device import (
     HotplugDevice,
     check_guest_is_told,
     check_is_no_firmware,
+    check_is_not_to_be_firmware,
     doing,
     entries,
     find,
@@ -74,6 +76,9 @@ def add(guest: Guest, dev_type: str, device: Any, extra: Any, seq: int) -> None:
     with doing(guest, f"adding {dev}"):
         runtime = guest.load()
         check_is_no_firmware(dev, runtime)
+        check_is_not_to_be_firmware(
+            dev, guest_options.parse(guest_options.tags_of(guest.instance))[0]
+        )
         _reconcile(guest, runtime)
         if has(dev, runtime):
             raise errors.HotplugError("the guest has it already; nothing was changed")

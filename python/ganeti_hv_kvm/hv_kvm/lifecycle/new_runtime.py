@@ -14,7 +14,7 @@ from ganeti_hv_kvm.hv_kvm.devices import q35
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, guest_options
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
 from ganeti_hv_kvm.hv_kvm.guest.files import InstanceFiles
-from ganeti_hv_kvm.hv_kvm.host import bind_address, firmware_disk, nic_mtu
+from ganeti_hv_kvm.hv_kvm.host import bind_address, firmware_disk, firmware_seed, nic_mtu
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
@@ -68,7 +68,7 @@ def make_runtime(
     if options is None:
         options = guest_options.for_running(instance)
     hvp = instance.hvparams
-    all_disks = list(block_devices)
+    all_disks = _with_firmware(instance, block_devices, options)
     disks = boot_type.data_disks(all_disks)
     nics = list(instance.nics)
     request = StartRequest(
@@ -78,7 +78,7 @@ def make_runtime(
         display=bind_address.resolve(hvp),
         startup_paused=startup_paused,
         disk_count=len(disks),
-        needs_smm=_needs_smm(instance.name, all_disks, hvp),
+        needs_smm=_needs_smm(instance, all_disks, options),
         options=options,
     )
     if request.machine != hvp[constants.HV_KVM_MACHINE_VERSION]:
@@ -113,11 +113,21 @@ def _place_on_ide(request: StartRequest, disks: list[Any]) -> None:
             disk.hvinfo = command_line.ide.hvinfo(disk.hvinfo, places[str(index)])
 
 
-def _needs_smm(name: str, disks: list[Any], hvp: dict[str, Any]) -> bool:
+def _with_firmware(instance: objects.Instance, block_devices: Any, options: Options) -> list[Any]:
+    """The instance's disks; that which tags make one of firmware is no other from here on."""
+    disks = list(block_devices)
+    if options.asks_for_uefi:
+        firmware_seed.choose(instance.name, disks)
+    return disks
+
+
+def _needs_smm(instance: objects.Instance, disks: list[Any], options: Options) -> bool:
     """Whether the guest has UEFI firmware that runs in system management mode alone."""
-    if not boot_type.uses_ovmf(boot_type.of(hvp)):
+    if options.asks_for_uefi and (seed := firmware_seed.planned(instance.name, disks)):
+        return seed.needs_smm
+    if not (options.asks_for_uefi or boot_type.uses_ovmf(boot_type.of(instance.hvparams))):
         return False
-    return firmware_disk.needs_smm(firmware_disk.look(name, disks, hvp))
+    return firmware_disk.needs_smm(firmware_disk.look(instance.name, disks, instance.hvparams))
 
 
 def _device_for_memory(request: StartRequest, buses: BusAllocatorManager) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, errors, utils
 
-from ganeti_hv_kvm.hv_kvm.command_line import iothreads, memory_backing
+from ganeti_hv_kvm.hv_kvm.command_line import iothreads, memory_backing, uefi
 from ganeti_hv_kvm.hv_kvm.ganeti import guest_options
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
@@ -70,6 +70,8 @@ def _of_parameters(
         )
     if options.number("iothreads") and (why := iothreads.why_none(hvp)):
         yield "iothreads", f"tag hv-kvm:iothreads: {why}"
+    if options.asks_for_uefi and (why := uefi.why_none(hvp)):
+        yield "firmware", f"tag hv-kvm:firmware: {why}"
     for name in ("hugepages", "numa"):
         if name in options.values and (why := memory_backing.why_none(hvp)):
             yield name, f"tag hv-kvm:{name}: {why}"

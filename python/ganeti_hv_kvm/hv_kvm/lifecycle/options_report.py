@@ -13,7 +13,7 @@ from ganeti import errors
 
 from ganeti_hv_kvm.hv_kvm import command_line
 from ganeti_hv_kvm.hv_kvm.command_line import guest_devices, iothreads, memory_backing
-from ganeti_hv_kvm.hv_kvm.ganeti import guest_options
+from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, guest_options
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options, When
 from ganeti_hv_kvm.hv_kvm.guest import disk_limits
 from ganeti_hv_kvm.hv_kvm.guest.disk_limits import DiskLimits
@@ -81,7 +81,7 @@ def apply(guest: Guest) -> None:
     """
     options, _ = guest_options.parse(guest_options.tags_of(guest.instance))
     limits = disk_limits.of(guest.instance.hvparams, options)
-    disks = enumerate(guest.load().kvm_disks)
+    disks = boot_type.numbered_data_disks(guest.load().kvm_disks)
     with guest.monitor() as qmp:
         disk_limits.apply(qmp, limits, disks, guest.instance.uuid)
 
@@ -101,12 +101,13 @@ def _limits(
     guest: Guest, runtime: KVMRuntime, qmp: QmpConnection, options: Options
 ) -> Iterator[Row]:
     limits = disk_limits.of(guest.instance.hvparams, options)
-    seen = disk_limits.in_force(qmp, runtime.kvm_disks)
-    common = [one for number, one in enumerate(seen) if number not in limits.own]
+    disks = dict(boot_type.numbered_data_disks(runtime.kvm_disks))
+    seen = dict(zip(disks, disk_limits.in_force(qmp, disks.values()), strict=True))
+    common = [one for number, one in seen.items() if number not in limits.own]
     for kind in DiskLimits._fields:
         yield from _limit(f"disk-{kind}", kind, limits.common, common, options)
     for number in sorted(limits.own):
-        own = [seen[number]] if number < len(seen) else []
+        own = [seen[number]] if number in seen else []
         for kind in DiskLimits._fields:
             name = f"disk{number}-{kind}"
             if name in options.values:
@@ -196,3 +197,7 @@ def _born_with(runtime: KVMRuntime, options: Options) -> Iterator[Row]:
     for name in ("watchdog", "panic"):
         action = guest_devices.action_of(command, name)
         yield from _row(name, options, action or _NONE, is_default=action is None)
+    has_uefi = command_line.uefi.is_used(command)
+    by_parameter = boot_type.uses_ovmf(boot_type.of(runtime.up_hvp))
+    in_force = "uefi" if has_uefi else _NONE
+    yield from _row("firmware", options, in_force, is_default=not has_uefi or by_parameter)

@@ -24,7 +24,13 @@ from ganeti_hv_kvm.hv_kvm.guest import files as instance_files
 from ganeti_hv_kvm.hv_kvm.guest.disk_limits import GuestLimits
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest, PidAlive
 from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
-from ganeti_hv_kvm.hv_kvm.host import firmware_disk, firmware_mappings, nic_scripts, taps
+from ganeti_hv_kvm.hv_kvm.host import (
+    firmware_disk,
+    firmware_mappings,
+    firmware_seed,
+    nic_scripts,
+    taps,
+)
 from ganeti_hv_kvm.hv_kvm.host.taps import HostNic
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
@@ -120,6 +126,9 @@ class Start:
         """
         instance, files = self.guest.instance, self.guest.files
         cpu_mask, pinned, passwords = self._preconditions()
+        if self._is_new and self.options.asks_for_uefi:
+            firmware_seed.fill(instance.name, self.runtime.kvm_disks)
+        self._firmware()
         # upstream's module may have left some, which hold the firmware disk
         firmware_mappings.clean_up(self.guest.name)
         utils.RemoveFile(files.shutdown)
@@ -157,6 +166,7 @@ class Start:
         """
         machine_type.check(self.runtime.kvm_cmd, self.facts)
         self._preconditions()
+        self._firmware()
         self.nic_features()
 
     def has_power_button(self) -> bool:
@@ -168,7 +178,6 @@ class Start:
         instance_files.check_names(self.guest.files)
         cpu_mask = self._up_hvp.get(constants.HV_CPU_MASK) or constants.CPU_PINNING_ALL
         pinned = cpu_pinning.parse(cpu_mask, self.guest.instance.beparams[constants.BE_VCPUS])
-        self._firmware()
         return cpu_mask, pinned is not None, self._read_passwords()
 
     def _read_passwords(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,8 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm import command_line
 from ganeti_hv_kvm.hv_kvm.command_line import FirmwareDisk, uefi
-from ganeti_hv_kvm.hv_kvm.ganeti.generation import DEVELOPMENT
+from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, guest_options
+from ganeti_hv_kvm.hv_kvm.ganeti.generation import BLOCKDEV, DEVELOPMENT, DRIVE, Dialect
 
 from .samples import LINK, NAME, completion, disk, instance, start
 
@@ -42,6 +44,11 @@ def built(**parameters: Any) -> list[str]:
     smm = parameters.pop("needs_smm", False)
     made = instance(**parameters)
     return command_line.build(start(made, dialect=DEVELOPMENT, needs_smm=smm))
+
+
+def boots(kind: str) -> dict[str, str]:
+    """How a guest boots, where Ganeti has a parameter for it."""
+    return {boot_type.PARAMETER: kind} if boot_type.PARAMETER else {}
 
 
 def values(command: list[str], switch: str) -> list[str]:
@@ -81,6 +88,44 @@ def test_code_for_smm() -> None:
     assert values(command, "-global") == ["driver=cfi.pflash01,property=secure,value=on"]
     with pytest.raises(errors.HypervisorError, match=r"which machine pc-i440fx-7.2 cannot have"):
         built(boot_type="uefi", machine_version="pc", needs_smm=True)
+
+
+@pytest.mark.parametrize("dialect", [DRIVE, BLOCKDEV, DEVELOPMENT], ids=["3.0", "3.1", "dev"])
+def test_by_tag_in_each_dialect(dialect: Dialect) -> None:
+    options, problems = guest_options.parse(["hv-kvm:firmware:uefi"])
+    assert problems == []
+    made = instance(kernel_path="", **boots("bios"))
+    command = command_line.build(start(made, dialect=dialect, options=options))
+    assert command[command.index("-blockdev") :][:4] == STORED
+    (machine,) = values(command, "-machine")
+    assert machine.endswith(",pflash0=ovmf-code,pflash1=ovmf-vars")
+    assert command.index("-machine") > command.index("-blockdev")
+    without = command_line.build(start(made, dialect=dialect))
+    assert [word for word in command if word not in STORED and word != machine] == [
+        word for word in without if word != machine.partition(",pflash0")[0]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ({}, None),
+        ({"boot_order": "network"}, None),
+        ({"machine_version": "pc-q35-7.2"}, None),
+        ({"kvm_extra": "-device pci-bridge,chassis_nr=1 -name bios"}, None),
+        ({"kernel_path": "/boot/vmlinuz"}, "a kernel of the node's, /boot/vmlinuz"),
+        ({"boot_order": "floppy"}, "boot_order is floppy"),
+        ({"machine_version": "isapc"}, "machine isapc is neither"),
+        ({"kvm_extra": "-bios /fw"}, r"\(-bios\)"),
+        ({"kvm_extra": "-smp 2\n-kernel /boot/vmlinuz"}, r"\(-kernel\)"),
+        ({"kvm_extra": "-machine pflash0=mine"}, r"\(pflash0\)"),
+    ],
+)
+def test_where_a_tag_is_refused(parameters: dict[str, Any], why: str | None) -> None:
+    kind = boots("direct_kernel" if "kernel_path" in parameters else "bios")
+    hvp = instance(**{"kernel_path": "", **kind, **parameters}).hvparams
+    said = uefi.why_none(hvp)
+    assert said == why if why is None else re.search(why, said or "")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ganeti import constants, errors
+from ganeti import constants, errors, objects
 
 from ganeti_hv_kvm.hv_kvm import validation
 from ganeti_hv_kvm.hv_kvm.command_line import boot, runtime_upgrade
@@ -122,3 +122,15 @@ def test_roles() -> None:
     disks.append(SimpleNamespace())
     entries = [(disk, f"/d{index}", None) for index, disk in enumerate(disks)]
     assert [link for _, link, _ in boot_type.data_disks(entries)] == ["/d0", "/d2", "/d3"]
+
+
+def test_a_mark_stands_for_the_role_whatever_the_disk_is_called() -> None:
+    disk = objects.Disk(name="firmware", hvinfo={"driver": "virtio-blk-pci"})
+    assert not boot_type.is_firmware(disk)
+    boot_type.mark_firmware(disk)
+    assert boot_type.is_firmware(disk)
+    kept = disk.ToDict()
+    kept["name"] = "another"
+    assert boot_type.is_firmware_entry(kept)
+    assert boot_type.is_firmware(objects.Disk.FromDict(kept))
+    assert not boot_type.is_firmware_entry({"hvinfo": None, "name": "firmware"})

@@ -42,6 +42,7 @@ def values(*tags: str) -> dict[str, Any]:
         ("hugepages", "hugepages", "default"),
         ("hugepages:1G", "hugepages", "1G"),
         ("numa:0-1", "numa", "0-1"),
+        ("firmware:uefi", "firmware", "uefi"),
     ],
 )
 def test_right_ones(tag: str, name: str, value: object) -> None:
