@@ -202,7 +202,7 @@ test-cluster-next: setup build ## Tomorrow's Ganeti: IOThreads, UEFI, an unknown
 	@$(MAKE) wheel
 	@mkdir -p $(REPORTS)
 	CLUSTER_ROW=next CLUSTER_RESULTS=$(REPORTS)/$@.json $(OUTSIDE) $(PYTHON) -m pytest \
-	  --junit-xml=$(REPORTS)/$@.xml tests/cluster/test_next.py
+	  --junit-xml=$(REPORTS)/$@.xml tests/cluster/test_next.py tests/cluster/test_next_policies.py
 
 # Encrypted and bounded migrations, both modules in one cluster; make test has some of each.
 test-cluster-moves: setup ## Encrypted, bounded and mixed migrations on Ganeti 3.0 and 3.1; 30 minutes

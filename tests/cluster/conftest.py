@@ -34,11 +34,12 @@ _ORDER = (
     "mixed",
     "upgrade",
     "next",
+    "next_policies",
 )
 # Its cluster is another one afterwards: `make test-cluster-upgrade`.
 collect_ignore = [] if os.environ.get("CLUSTER_UPGRADE") else ["test_upgrade.py"]
 if systems.chosen() is not systems.NEXT:
-    collect_ignore.append("test_next.py")  # `make test-cluster-next`
+    collect_ignore += ["test_next.py", "test_next_policies.py"]  # `make test-cluster-next`
 _TIMEOUT = 240  # seconds; the slowest step takes a quarter of that
 _record: dict[str, Any] = {"versions": "", "steps": []}
 _failed: list[str] = []  # since the cluster was last put right
