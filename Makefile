@@ -138,6 +138,7 @@ test-system-dev: build
 	GANETI_UNDER_TEST=unknown $(PYTEST)-unknown.xml tests/system/unknown_parameter
 
 test-next: build ## Tomorrow's Ganeti whole: UEFI, growth, migrations that end, on QEMU 7.2 and 10; 8 minutes
+	@tests/setup/guest_agent.sh
 	GANETI_UNDER_TEST=next $(PYTEST).xml tests/system/next
 
 test-uefi: build ## UEFI by tag, on Ganeti 3.0 and QEMU 7.2, and on 3.1 and 10: guests boot, reboot, move; 10 minutes

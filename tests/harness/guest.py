@@ -53,9 +53,10 @@ def kernel() -> Path:
     return image
 
 
-def initramfs() -> Path:
-    """The root file system's archive, written anew when its contents would change."""
-    data = cpio.archive(_contents())
+def initramfs(more: Iterable[cpio.Entry] = ()) -> Path:
+    """The root file system's archive with ``more``, written anew when its contents would change."""
+    # Linux unpacks one archive after the other
+    data = cpio.archive(_contents()) + (cpio.archive(found) if (found := list(more)) else b"")
     target = paths.WORK / f"initramfs-{hashlib.sha256(data).hexdigest()[:16]}.cpio"
     if not target.exists():
         # Not by process id: each sandbox counts them from 1.
@@ -82,6 +83,12 @@ def _contents() -> list[cpio.Entry]:
     order = "".join(f"{name}\n" for name in modules)
     entries.append(cpio.plain_file("modules/order", order.encode()))
     return entries
+
+
+def modules(*wanted: str) -> list[cpio.Entry]:
+    """Modules of the kernel that are not loaded by themselves, and what they need."""
+    files = _modules_in_order(wanted)
+    return [cpio.plain_file(f"modules/{name}", data) for name, data in files.items()]
 
 
 def _modules_in_order(wanted: Iterable[str]) -> dict[str, bytes]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness import firmware_disk, instance, node
+from harness import device_mapper, firmware_disk, instance, node
 
 #: What Ganeti's configuration has of an instance beside its parameters.
 _CONFIGURATION = ("uuid", "serial_no", "disks_active", "tags")
@@ -61,6 +61,20 @@ class Requests:
 
     def StartInstance(self, wanted: dict[str, Any], paused: bool = False) -> None:
         self._node.hypervisor().StartInstance(self._instance(wanted), self._disks(wanted), paused)
+
+    def StartAsUpstream(self, wanted: dict[str, Any]) -> None:
+        """With the firmware disk's regions mapped, as upstream's module starts a guest."""
+        made, disks = self._instance(wanted), self._disks(wanted)
+        hypervisor = self._node.hypervisor()
+        with device_mapper.as_upstream(hypervisor, made, disks):
+            hypervisor.StartInstance(made, disks, False)
+
+    def AcceptAsUpstream(self, wanted: dict[str, Any], info: str, address: str) -> None:
+        """The same for a guest that arrives."""
+        made, disks = self._instance(wanted), self._disks(wanted)
+        hypervisor = self._node.hypervisor()
+        with device_mapper.as_upstream(hypervisor, made, disks):
+            hypervisor.AcceptInstance(made, info, address)
 
     def StopInstance(self, wanted: dict[str, Any]) -> None:
         self._node.hypervisor().StopInstance(self._instance(wanted), force=True)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -44,14 +44,28 @@ class RemoteNode:
     """One node; its methods are those of Ganeti's hypervisor class, called by name."""
 
     def __init__(
-        self, generation: str, module: str, *, root: Path | None = None, **environment: str
+        self,
+        generation: str,
+        module: str,
+        *,
+        root: Path | None = None,
+        within: Sequence[str] = (),
+        **environment: str,
     ) -> None:
-        """``root`` is that of another node's process, whose guests this one is to go on with."""
+        """Start it.
+
+        ``root`` is that of another node's process, whose guests this one is to go on with;
+        ``within`` a command that the process is an argument of, and becomes.
+        """
         node.require_sandbox()
         self.generation = generation
         self.module = module
         self._process = subprocess.Popen(
-            [sys.executable, str(_SERVER), generation, module, *([str(root)] if root else [])],
+            [
+                *within,
+                *(sys.executable, str(_SERVER), generation, module),
+                *([str(root)] if root else []),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -89,6 +103,10 @@ class RemoteNode:
         if not line:
             raise RuntimeError(f"the node's process ended with {self._process.wait()}")
         return json.loads(line)
+
+    def seen(self, path: str | Path) -> Path:
+        """A path of the node's as this process can reach it, where its mounts are others."""
+        return Path(f"/proc/{self._process.pid}/root/{str(path).lstrip('/')}")
 
     @property
     def run_folder(self) -> Path:
@@ -249,9 +267,13 @@ def pair(
     target: tuple[str, str],
     *,
     at_target: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
     **environment: str,
 ) -> Iterator[Pair]:
     """Two nodes, each given as (generation, module); ``at_target`` is that one's alone."""
     there = {**environment, **(at_target or {})}
-    with RemoteNode(*source, **environment) as first, RemoteNode(*target, **there) as second:
+    with (
+        RemoteNode(*source, within=within, **environment) as first,
+        RemoteNode(*target, within=within, **there) as second,
+    ):
         yield Pair(first, second)

@@ -30,6 +30,7 @@ FLOORS = {
     "qemu": 3,
     "monitor": 4,
     "netdev": 4,
+    "types": 4,
     "command_line": 5,
     "kvm_runtime": 6,
     "guest": 7,
@@ -43,7 +44,7 @@ FLOORS = {
 }
 # The class and its parts: imported by it and by their own package alone.
 FACADE = {"hypervisor"}
-MIXINS = {"historic_names", "hotplug.facade", "migration.facade"}
+MIXINS = {"historic_names", "hotplug.facade", "hotplug.growth_facade", "migration.facade"}
 NATIVE = {"monitor", "netdev", "qemu.fleet", "qemu.unplug_commands", "guest.process"}
 
 # What the command line is made of: all pure, as it is itself.

@@ -35,9 +35,10 @@ import ganeti.hypervisor
 from ganeti import constants, errors, netutils, objects, pathutils, serializer, utils
 from ganeti.hypervisor import hv_base
 
-from . import bus_manager, firmware, kvm_runtime, kvm_utils, monitor, netdev, validation
+from . import bus_manager, firmware, kvm_runtime, kvm_utils, monitor, netdev, types, validation
 from .bus_manager import BusAllocatorManager
 from .command_line import START_PAUSED as _KVM_START_PAUSED_FLAG
+from .command_line.memory import KVM_VIRTIO_MEM_MAX_SIZE
 from .devices.places import (
     _DEVICE_BUS,
     _DEVICE_DRIVER,

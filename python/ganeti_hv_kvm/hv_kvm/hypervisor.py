@@ -27,7 +27,7 @@ from .ganeti.parameters import PARAMETERS, UNKNOWN
 from .ganeti.unknown_parameters import left_to_own_module
 from .historic_names import HistoricNames
 from .host import nic_scripts, remote_image
-from .hotplug.facade import HotplugMethods
+from .hotplug.facade import GROWING, HotplugMethods
 from .kvm_runtime import KVMRuntime
 from .lifecycle import (
     balloon,
@@ -55,11 +55,10 @@ _KVM_NETWORK_SCRIPT = pathutils.CONF_DIR + "/kvm-vif-bridge"
 _START_AND_STOP = "StartInstance StopInstance CleanupInstance RebootInstance BalloonInstanceMemory"
 _LOOKING = "__init__ ListInstances GetInstanceInfo GetAllInstancesInfo GetNodeInfo Verify"
 _DEVICES = "VerifyHotplugSupport HotplugSupported HotAddDevice HotDelDevice HotModDevice ResizeDisk"
-_GROWING = "HotModvCPUs HotAddMemory VerifyvCPUHotplugSupport VerifyMemoryHotplugSupport"
 _MOVING = "MigrationInfo AcceptInstance MigrateInstance GetMigrationStatus"
 _SETTLING = "FinalizeMigrationSource FinalizeMigrationDst"
 #: What Ganeti asks a node for.
-_REQUESTS = f"{_START_AND_STOP} {_LOOKING} {_DEVICES} {_GROWING} {_MOVING} {_SETTLING}".split()
+_REQUESTS = f"{_START_AND_STOP} {_LOOKING} {_DEVICES} {GROWING} {_MOVING} {_SETTLING}".split()
 
 
 @error_family.converts(_REQUESTS)

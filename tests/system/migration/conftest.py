@@ -58,15 +58,17 @@ def make(qemu: str) -> Iterator[Make]:
     made: list[tuple[two_nodes.Pair, two_nodes.Wanted]] = []
     interfaces = set(os.listdir("/sys/class/net"))
 
-    def start(pair: two_nodes.Pair, *, paused: bool = False, **wanted: Any) -> two_nodes.Wanted:
+    def begin(
+        pair: two_nodes.Pair, *, paused: bool = False, start: str = "StartInstance", **wanted: Any
+    ) -> two_nodes.Wanted:
         # Its kernel need not come up: QEMU says "running" from the start.
         name = f"m{next(_numbers)}.example.com"
         wanted = {"name": name, "memory": 96, "kvm_path": qemu, **wanted}
         made.append((pair, wanted))
-        pair.source.call("StartInstance", wanted, paused)
+        pair.source.call(start, wanted, *([paused] if paused else []))
         return wanted
 
-    yield start
+    yield begin
     left = []
     for pair, wanted in made:
         for remote in (pair.source, pair.target):

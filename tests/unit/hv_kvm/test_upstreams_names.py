@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from types import SimpleNamespace
 from unittest import mock
 
@@ -26,29 +25,6 @@ blockdev = pytest.mark.skipif(not HAS_BLOCKDEV, reason="this Ganeti describes CD
 def hypervisor():
     with mock.patch("ganeti.utils.EnsureDirs"):
         yield KVMHypervisor()
-
-
-@pytest.mark.parametrize(
-    ("name", "signature"),
-    [
-        ("_CdromOption", "(kvm_cmd, cdrom_disk_type, cdrom_image, cdrom_boot, cdrom_id,"
-         " chipset=None, cdrom_index=0)"),
-        ("_SoundhwOption", "(kvm_cmd, model, spice_bind, chipset, kvmhelp)"),
-        ("_CalcVirtioDiskIothreads", "(up_hvp, vcpus)"),
-        ("_CheckDeviceFeature", "(kvm_path, option, regex)"),
-        ("_GenerateKVMBlockDevicesOptions", "(up_hvp, kvm_disks, kvmhelp, devlist)"),
-        ("_RunKVMCmd", "(name, kvm_cmd, tap_fds=None)"),
-        ("_InstanceMigrationState", "(instance_name)"),
-        ("_ReadMigrationState", "(instance_name)"),
-        ("_WriteMigrationState", "(instance_name, state)"),
-        ("_MaybeBumpMigrationDowntime", "(instance, status, query_migrate)"),
-        ("_MaybeCancelStuckMigration", "(instance, status)"),
-    ],
-)  # fmt: skip
-def test_signatures(hypervisor, name, signature):
-    found = inspect.signature(getattr(hypervisor, name))
-    plain = [one.replace(annotation=inspect.Parameter.empty) for one in found.parameters.values()]
-    assert str(inspect.Signature(plain)) == signature
 
 
 # Listing

@@ -5,32 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ganeti import constants, errors
+from ganeti import constants
 
 from ganeti_hv_kvm.hv_kvm import bus_manager
 from ganeti_hv_kvm.hv_kvm.bus_manager import BusAllocatorManager
 from ganeti_hv_kvm.hv_kvm.devices import q35
 from ganeti_hv_kvm.hv_kvm.devices.places import check_kind
-from ganeti_hv_kvm.hv_kvm.ganeti import generation, settings
 from ganeti_hv_kvm.hv_kvm.ganeti.unknown_parameters import left_to_own_module
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
-from ganeti_hv_kvm.hv_kvm.lifecycle.guest_access import GuestAccess
 
-from . import memory, operations, prerequisites, replace_nic, vcpus
-from .device import doing, hvinfos
+from . import operations, prerequisites, replace_nic
+from .device import hvinfos
+from .growth_facade import GROWING, GrowthMethods, check_settings
 
 if TYPE_CHECKING:
     from ganeti import objects
 
 
-def _check_settings() -> None:
-    try:
-        settings.check()
-    except errors.HypervisorError as err:
-        raise errors.HotplugError(str(err)) from err
+__all__ = ["GROWING", "HotplugMethods"]
 
 
-class HotplugMethods(GuestAccess):
+class HotplugMethods(GrowthMethods):
     """Mixed into the hypervisor; all raise ``errors.HotplugError``."""
 
     def _ReconcileDevices(self, instance: objects.Instance) -> None:
@@ -66,7 +61,7 @@ class HotplugMethods(GuestAccess):
         Where Ganeti hot-plugs vCPUs and memory, ``device`` is how many vCPUs, or MiB, the guest is
         to have in all; anything else stands for what ``instance.beparams`` has.
         """
-        _check_settings()
+        check_settings()
         if dev_type in prerequisites.grows():
             self._Grow(instance, dev_type, device)
             return
@@ -77,7 +72,7 @@ class HotplugMethods(GuestAccess):
         self, instance: objects.Instance, dev_type: str, device: Any, _: Any, seq: int
     ) -> dict[str, Any]:
         """Take a disk or a NIC from the guest, once the guest lets go, and tell where it sat."""
-        _check_settings()
+        check_settings()
         if dev_type in prerequisites.grows():
             self.VerifyHotplugSupport(instance, constants.HOTPLUG_ACTION_REMOVE, dev_type)
         check_kind(dev_type)
@@ -91,7 +86,7 @@ class HotplugMethods(GuestAccess):
 
         For vCPUs and memory this is ``HotAddDevice``.
         """
-        _check_settings()
+        check_settings()
         if dev_type in prerequisites.grows():
             self._Grow(instance, dev_type, device)
             return
@@ -100,39 +95,8 @@ class HotplugMethods(GuestAccess):
 
     def ResizeDisk(self, instance: objects.Instance, disk: objects.Disk, new_size: int) -> None:
         """Let the guest see that a disk has grown to ``new_size`` bytes."""
-        _check_settings()
+        check_settings()
         operations.resize_disk(self._Guest(instance), disk, new_size)
-
-    def HotModvCPUs(self, instance: objects.Instance, amount: int) -> None:
-        """Give the guest vCPUs until it has ``amount``; one that has as many or more keeps them.
-
-        Its operating system brings them online.
-        """
-        _check_settings()
-        operations.grow(self._Guest(instance), operations.VCPUS, int(amount))
-
-    def HotAddMemory(self, instance: objects.Instance, amount: int) -> None:
-        """Give the guest memory until it has ``amount`` MiB; this returns when it has."""
-        _check_settings()
-        operations.grow(self._Guest(instance), operations.MEMORY, int(amount))
-
-    def VerifyvCPUHotplugSupport(self, instance: objects.Instance, amount: int) -> None:
-        """Check that the guest can be given vCPUs until it has ``amount``."""
-        guest = self._Guest(instance)
-        with doing(guest, f"growing to {amount} vCPUs"):
-            vcpus.verify(guest, guest.load(), int(amount))
-
-    def VerifyMemoryHotplugSupport(self, instance: objects.Instance, amount: int) -> None:
-        """Check that the guest can be given memory until it has ``amount`` MiB."""
-        guest = self._Guest(instance)
-        with doing(guest, f"growing to {amount} MiB of memory"):
-            memory.verify(guest, guest.load(), int(amount))
-
-    def _Grow(self, instance: objects.Instance, dev_type: str, device: Any) -> None:
-        for_vcpus = dev_type == generation.VCPU_TARGET
-        stored = constants.BE_VCPUS if for_vcpus else constants.BE_MAXMEM
-        wanted = device if type(device) is int else instance.beparams[stored]
-        (self.HotModvCPUs if for_vcpus else self.HotAddMemory)(instance, wanted)
 
     # Names that Ganeti's tests and site code reach
 

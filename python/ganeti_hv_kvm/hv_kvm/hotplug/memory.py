@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING
 from ganeti import errors
 
 from ganeti_hv_kvm.hv_kvm.command_line import memory as words
+from ganeti_hv_kvm.hv_kvm.command_line import memory_backing
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.lifecycle import balloon
 from ganeti_hv_kvm.qmp_values import run_state
 from ganeti_hv_kvm.qmp_values.memory_devices import MemoryDevice
+from ganeti_hv_kvm.qmp_values.run_state import quoted
 
 from .vcpus import AT_NEXT_START
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
+_MOST_BYTES = 1 << 60
 _SIZE_CHANGED = "MEMORY_DEVICE_SIZE_CHANGE"
 
 
@@ -39,6 +42,33 @@ def check(runtime: KVMRuntime) -> words.Room:
             f" Nothing was changed; {AT_NEXT_START}"
         )
     return room
+
+
+def most(runtime: KVMRuntime) -> int:
+    """Tell how much memory a guest can have while it runs, in bytes.
+
+    Raises:
+        errors.HypervisorError: its command does not say how much it was started with.
+    """
+    room = words.room_of(runtime.kvm_cmd)
+    if room is None:
+        return memory_backing.mebibytes(runtime.kvm_cmd) * balloon.MIB
+    return (room.start + room.more) * balloon.MIB
+
+
+def total(qmp: QmpConnection) -> int:
+    """Tell how much memory a connected QEMU gave its guest, in bytes.
+
+    Raises:
+        errors.HypervisorError: it does not tell.
+    """
+    told = qmp.QueryMemorySummary()
+    sizes = [told.get("base-memory"), told.get("plugged-memory", 0)]
+    if not all(type(size) is int and 0 <= size <= _MOST_BYTES for size in sizes):
+        raise errors.HypervisorError(
+            f"QEMU tells of memory that cannot be: {quoted(str(told)[:200])}"
+        )
+    return sum(sizes)
 
 
 def verify(guest: Guest, runtime: KVMRuntime, wanted: int | None = None) -> None:

@@ -7,6 +7,8 @@ taken away: a smaller number takes effect at the next start. Upstream: doc/desig
 from __future__ import annotations
 
 import logging
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, errors
@@ -14,10 +16,17 @@ from ganeti import constants, errors
 from ganeti_hv_kvm.hv_kvm.command_line import vcpus as words
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
-from ganeti_hv_kvm.hv_kvm.qemu.growth_commands import VcpuPlace
+from ganeti_hv_kvm.hv_kvm.qemu.growth_commands import VcpuPlace, read_place
+from ganeti_hv_kvm.hv_kvm.qemu.guest_agent import GuestAgent
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
+
+#: Seconds that a guest may take to bring its vCPUs online: as long as for an unplug.
+_PATIENCE = 30.0
+_BY_ITSELF = "Nothing was changed on this node; a udev rule in the guest does it, too"
+# A guest sees a new vCPU some time after QEMU has it.
+_PAUSE = 0.2
 
 #: What an error adds: Ganeti keeps the wish in its configuration.
 AT_NEXT_START = (
@@ -38,7 +47,11 @@ def update(guest: Guest, runtime: KVMRuntime) -> bool:
 
 
 def _added(places: list[VcpuPlace]) -> list[dict[str, Any]]:
-    return [one.device for one in places if one.added_as and words.ADDED.fullmatch(one.added_as)]
+    return [one.device for one in places if _is_added(one)]
+
+
+def _is_added(place: VcpuPlace) -> bool:
+    return bool(place.added_as and words.ADDED.fullmatch(place.added_as))
 
 
 def check(guest: Guest, runtime: KVMRuntime) -> int:
@@ -139,3 +152,53 @@ def _add(
             f"the guest has {number} vCPUs, but {guest.files.runtime} does not say so yet: {err}."
             " Make room; the next hot-plug, migration or reboot brings it up to date"
         ) from err
+
+
+def places(guest: Guest) -> list[dict[str, Any]]:
+    """Give what QEMU tells of all places for vCPUs, in the order in which they are taken.
+
+    Raises:
+        errors.HypervisorError: it does not tell.
+    """
+    with guest.monitor() as qmp:
+        told = qmp.GetHotpluggableCPUs()
+    return sorted(told, key=lambda entry: read_place(entry).order)
+
+
+def was_added(entry: dict[str, Any]) -> bool:
+    """Tell whether a place, as QEMU tells of it, has a vCPU that was added while the guest runs."""
+    return _is_added(read_place(entry))
+
+
+def bring_online(guest: Guest, patience: float = _PATIENCE) -> None:
+    """Have the guest's agent bring all vCPUs online that the guest was given.
+
+    Args:
+        patience: seconds that the guest may take.
+
+    Raises:
+        errors.HypervisorError: some are not online by then; the guest has them, and its agent can
+            be asked again.
+    """
+    with guest.monitor() as qmp:
+        have = len(qmp.GetCpuInformation())
+    if not os.path.exists(guest.files.qga):
+        raise errors.HotplugError(
+            f"the guest was started without a guest agent ({constants.HV_USE_GUEST_AGENT})."
+            f" {_BY_ITSELF}"
+        )
+    online = 0
+    with GuestAgent(guest.files.qga, patience) as agent:
+        while not agent.is_late():
+            there = agent.vcpus()
+            online = sum(one.online for one in there)
+            if online >= have:
+                logging.info("%s has its %d vCPUs online", guest.name, have)
+                return
+            if offline := [one.number for one in there if not one.online]:
+                agent.bring_online(offline)
+            time.sleep(_PAUSE)
+    raise errors.HotplugError(
+        f"the guest was given {have} vCPUs, and has {online} online after {patience:g} s."
+        f" {_BY_ITSELF}"
+    )

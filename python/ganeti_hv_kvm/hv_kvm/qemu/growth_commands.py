@@ -111,13 +111,14 @@ class GrowthCommands:
         answer: list[dict[str, Any]] = self._give(HOTPLUGGABLE_CPUS)
         return answer
 
-    def HotAddvCPU(self, cpu: Mapping[str, Any]) -> None:
+    def HotAddvCPU(self, cpu: Mapping[str, Any] | Any) -> None:
         """Give the guest a vCPU; its operating system brings it online.
 
         Args:
-            cpu: a free place, as ``GetHotpluggableCPUs`` tells of it.
+            cpu: a free place, as ``GetHotpluggableCPUs`` tells of it, or a ``types.QMPVCPUItem``.
         """
-        self._give("device_add", read_place(cpu).device)
+        device = cpu.to_qmp_vcpu() if hasattr(cpu, "to_qmp_vcpu") else read_place(cpu).device
+        self._give("device_add", device)
 
     def HotDelvCPU(self, cpu_id: str) -> None:
         """Ask the guest to let go of a vCPU that was added, and wait until it has."""
