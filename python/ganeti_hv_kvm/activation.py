@@ -94,7 +94,8 @@ class Finder:
 class OriginalLoader:
     """Loads Ganeti's own module as its own loader does, and lets its Verify say why it is there.
 
-    So `gnt-cluster verify` shows on which nodes ours stands aside. Nothing else is changed.
+    So `gnt-cluster verify` shows on which nodes ours stands aside. Our settings file stays one that
+    Ganeti copies: what has ours stand aside may be in it. Nothing else is changed.
     """
 
     def __init__(self, loader: Any, failure: str) -> None:
@@ -126,6 +127,18 @@ class OriginalLoader:
             return f"{told}; {sentence}" if told else sentence
 
         hypervisor.Verify = verify
+        _go_on_copying_settings(hypervisor)
+
+
+def _go_on_copying_settings(hypervisor: Any) -> None:
+    # not there where our package does not load: its settings mean nothing then
+    settings_file = sys.modules.get(f"{OUR_NAME}.ganeti.settings_file")
+    path = getattr(settings_file, "PATH", None)
+    for name in ("ANCILLARY_FILES", "ANCILLARY_FILES_OPT"):
+        known = getattr(hypervisor, name, None)
+        if path and isinstance(known, list) and path not in known:
+            # another list: the class may share its own with others
+            setattr(hypervisor, name, [*known, path])
 
 
 def _original_spec(path: Sequence[str] | None, failure: str) -> ModuleSpec | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -73,6 +74,40 @@ def test_a_real_ganetis_verify_hears_it(broken_tree: Path, generation: str) -> N
     (told,) = run(broken_tree, code).splitlines()
     assert "/nowhere/kvm" in told
     assert "but cannot be used, and Ganeti's own KVM module is (ImportError: wrong arch" in told
+
+
+def test_settings_reach_all_nodes_from_one_where_ours_stands_aside(tmp_path: Path) -> None:
+    """The settings file may be what has it stand aside: Ganeti must go on copying it."""
+    code = upstream.code(upstream.UNKNOWN, tmp_path)
+    script = f"""
+        import sys; sys.path.insert(0, {str(code)!r})
+        from ganeti_hv_kvm import activation; activation.install()
+        from ganeti import hypervisor
+        chosen = hypervisor.GetHypervisorClass("kvm")
+        base = [one for one in chosen.__mro__ if one.__name__ == "BaseHypervisor"][0]
+        print(chosen.__module__, base.ANCILLARY_FILES)
+        for files in chosen.GetAncillaryFiles():
+            print(files)
+        """
+    for policy, module in (
+        ("aside", "ganeti.hypervisor.hv_kvm"),
+        ("delegate", "ganeti_hv_kvm.hv_kvm.hypervisor"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            check=False,
+            env={**os.environ, "GANETI_HV_KVM_UNKNOWN_PARAMETERS": policy},
+        )
+        assert done.returncode == 0, done.stderr
+        first, *files = done.stdout.splitlines()
+        assert first == f"{module} []"
+        assert len(files) == 2
+        for line in files:
+            assert line.count("/etc/ganeti/ganeti-hv-kvm.conf") == 1
+            assert line.count("/etc/ganeti/kvm-vif-bridge") == 1
 
 
 def test_parameters_that_are_not_known_are_in_each_log_once(tree: Path) -> None:
