@@ -122,6 +122,20 @@ def test_a_guest_from_before_keeps_none_when_it_restarts(hypervisor, tmp_path):
     made.hvparams["virtio_disk_iothreads"] = 1
     add_disk(hypervisor, made, tmp_path)
     assert "iothread" not in str(hvinfo(hypervisor, 1))
+    hypervisor.RebootInstance(made)
+    assert threads(hypervisor) == []
+
+
+def test_as_many_queues_as_the_guest_was_started_with(hypervisor, tmp_path):
+    """More vCPUs in the configuration are there after a cold start; until then queues are not."""
+    made = started(hypervisor, tmp_path, kvm_path=QEMUS["10.0"], virtio_disk_iothreads=4)
+    made.beparams[constants.BE_VCPUS] = 4
+    add_disk(hypervisor, made, tmp_path)
+    for _ in ("as it was started", "as a reboot makes it, or the target of a migration"):
+        assert len(ask(hypervisor, "query-cpus-fast")) == 2
+        assert threads(hypervisor) == ["iothread0", "iothread1"]
+        assert [disk_property(hypervisor, index, "num-queues") for index in (0, 1)] == [2, 2]
+        hypervisor.RebootInstance(made)
 
 
 @pytest.fixture

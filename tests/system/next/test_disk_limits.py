@@ -44,6 +44,16 @@ def test_all_disks_share_them(hypervisor, tmp_path, binary, kind):
         assert of_guest(hypervisor) == [share] * 3
 
 
+def test_a_reboot_has_them_as_well(hypervisor, tmp_path):
+    disks = [instance.disk(tmp_path), instance.disk(tmp_path, 1)]
+    made = instance.instance(NAME, disks=disks, **LIMITS)
+    hypervisor.StartInstance(made, disks, True)
+    before = hypervisor.GetInstanceInfo(NAME)[1]
+    hypervisor.RebootInstance(made)
+    assert hypervisor.GetInstanceInfo(NAME)[1] != before
+    assert of_guest(hypervisor) == [(50, 1 << 20, made.uuid)] * 2
+
+
 def test_none_where_none_is_asked_for(hypervisor, tmp_path):
     disks = [instance.disk(tmp_path)]
     made = instance.instance(NAME, disks=disks)

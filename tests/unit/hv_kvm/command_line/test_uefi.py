@@ -76,7 +76,9 @@ def test_what_is_stored(kind: str) -> None:
 @needs_parameter
 @pytest.mark.parametrize("kind", ["bios", "direct_kernel"])
 def test_others_have_none_of_it(kind: str) -> None:
-    command = built(boot_type=kind)
+    command = built(boot_type=kind, kernel_path="/boot/vmlinuz", root_path="/dev/vda1")
+    # Ganeti's default has a kernel, also for a guest that is to boot by its BIOS
+    assert values(command, "-kernel") == (["/boot/vmlinuz"] if kind == "direct_kernel" else [])
     assert "ovmf" not in " ".join(command)
     assert not uefi.is_used(command)
 

@@ -53,6 +53,29 @@ def test_ganetis_defaults_pass() -> None:
     ],
 )
 def test_values(name: str, good: list[Any], bad: list[Any]) -> None:
+    _check(name, good, bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("migration_cancel_threshold", [0, 101, 1000], [100, 1, -1]),
+        ("migration_downtime_max", [0, 1], [-1]),
+        ("kvm_qmp_timeout", [0, 5], [-1]),
+        ("disk_bps", [0, 1 << 40], [-1]),
+        ("disk_iops", [0, 1], [-1]),
+        ("virtio_disk_iothreads", [0, 1, 8], [-1, 9]),
+        ("memory_hotplug_method", ["none", "virtio-mem"], ["pc-dimm"]),
+        ("boot_type", ["bios", "uefi", "direct_kernel", "direct_kernel_efi"], ["grub"]),
+    ],
+)
+def test_values_of_later_ganetis(name: str, good: list[Any], bad: list[Any]) -> None:
+    if name not in constants.HVC_DEFAULTS[constants.HT_KVM]:
+        pytest.skip(f"this Ganeti has no {name}")
+    _check(name, good, bad)
+
+
+def _check(name: str, good: list[Any], bad: list[Any]) -> None:
     _, syntax, _, _, _ = PARAMETERS[name]
     assert [value for value in good if not syntax(value)] == []
     assert [value for value in bad if syntax(value)] == []
