@@ -58,6 +58,16 @@ def loops(image: str | Path) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
+def detach(image: str | Path) -> list[str]:
+    """Whatever is left on a file goes, what lies on that first; the devices on the file itself."""
+    left = loops(image)
+    for device in left:
+        for above in loops(device):
+            _losetup("--detach", above)
+        _losetup("--detach", device)
+    return left
+
+
 def _losetup(*arguments: str) -> str:
     done = subprocess.run(["losetup", *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()

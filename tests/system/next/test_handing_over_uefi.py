@@ -44,14 +44,21 @@ def nodes(bridge: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[two
 
 
 @pytest.fixture
-def theirs(nodes: two_nodes.Pair, make: Any, tmp_path: Path) -> Any:
+def image(tmp_path: Path) -> Iterator[Path]:
+    """The firmware disk; when its guest has gone nothing lies on it."""
+    file = tmp_path / "firmware.img"
+    yield file
+    assert device_mapper.detach(file) == []
+
+
+@pytest.fixture
+def theirs(nodes: two_nodes.Pair, image: Path, make: Any) -> Any:
     """A guest on the source that upstream's module started."""
-    wanted = make(nodes, disk_folder=str(tmp_path), start="StartAsUpstream", **UEFI)
+    wanted = make(nodes, disk_folder=str(image.parent), start="StartAsUpstream", **UEFI)
     assert flash(nodes.source, wanted) == mapped(wanted)
     assert mappings(nodes.source, wanted) == set(REGIONS)
-    assert len(device_mapper.loops(tmp_path / "firmware.img")) == 1
-    yield wanted
-    assert device_mapper.loops(tmp_path / "firmware.img") == []
+    assert len(device_mapper.loops(image)) == 1
+    return wanted
 
 
 def flash(remote: two_nodes.RemoteNode, wanted: two_nodes.Wanted) -> dict[str, tuple[str, int]]:
@@ -100,11 +107,10 @@ def upstreams_words(wanted: two_nodes.Wanted) -> list[str]:
 
 
 @EACH_QEMU
-def test_it_is_listed_rebooted_and_stopped(nodes: two_nodes.Pair, theirs: Any) -> None:
+def test_it_is_listed_rebooted_and_stopped(nodes: two_nodes.Pair, theirs: Any, image: Path) -> None:
     source, name = nodes.source, theirs["name"]
     assert source.call("ListInstances") == [name]
     assert source.call("GetAllInstancesInfo") == [name]
-    image = f"{theirs['disk_folder']}/firmware.img"
     old = source.pid(name)
 
     source.call("RebootInstance", theirs)
@@ -125,10 +131,10 @@ def test_it_is_listed_rebooted_and_stopped(nodes: two_nodes.Pair, theirs: Any) -
 
 
 @EACH_QEMU
-def test_it_is_stopped_with_its_mappings(nodes: two_nodes.Pair, theirs: Any) -> None:
+def test_it_is_stopped_with_its_mappings(nodes: two_nodes.Pair, theirs: Any, image: Path) -> None:
     nodes.source.call("StopInstance", theirs)
     assert mappings(nodes.source, theirs) == set()
-    assert device_mapper.loops(f"{theirs['disk_folder']}/firmware.img") == []
+    assert device_mapper.loops(image) == []
     nodes.source.call("CleanupInstance", theirs)
     assert nodes.source.files() == []
 
@@ -159,17 +165,17 @@ def test_it_migrates_and_one_of_ours_goes_to_upstreams(nodes: two_nodes.Pair, th
 
 
 def test_an_arrival_that_is_given_up_leaves_no_mapping(
-    nodes: two_nodes.Pair, make: Any, tmp_path: Path
+    nodes: two_nodes.Pair, image: Path, make: Any
 ) -> None:
     """A target whose upstream's module had mapped the regions is cleaned up by ours."""
-    wanted = make(nodes, disk_folder=str(tmp_path), **UEFI)
+    wanted = make(nodes, disk_folder=str(image.parent), **UEFI)
     info = nodes.information(wanted)
     nodes.target.call("AcceptAsUpstream", nodes.of(wanted), info, nodes.address)
     assert mappings(nodes.target, wanted) == set(REGIONS)
     assert nodes.abort(wanted, info) == ("", "")
     assert nodes.run_states(wanted["name"]) == ("running", "gone")
     assert mappings(nodes.target, wanted) == set()
-    assert device_mapper.loops(tmp_path / "firmware.img") == []
+    assert device_mapper.loops(image) == []
 
 
 def test_mappings_that_are_left_are_removed_before_a_start(
