@@ -137,7 +137,7 @@ test-system-dev: build
 	GANETI_UNDER_TEST=next $(PYTEST)-next.xml -m "not long$(UNDER_EITHER)" tests/system/next
 	GANETI_UNDER_TEST=unknown $(PYTEST)-unknown.xml tests/system/unknown_parameter
 
-test-next: build ## Tomorrow's Ganeti whole: UEFI, growth, migrations that end, on QEMU 7.2 and 10; 8 minutes
+test-next: build ## Tomorrow's Ganeti whole: UEFI, growth, migrations that end, on QEMU 7.2 and 10; 12 minutes
 	@tests/setup/guest_agent.sh
 	GANETI_UNDER_TEST=next $(PYTEST).xml tests/system/next
 
@@ -197,7 +197,7 @@ test-cluster-upgrade: setup ## `gnt-cluster upgrade` to 3.1, and back, with runn
 	done
 
 # Ganeti 3.1 with what upstream is known to add, and a parameter that nobody knows.
-test-cluster-next: setup build ## Tomorrow's Ganeti: IOThreads, UEFI, an unknown parameter on a cluster; 10 minutes
+test-cluster-next: setup build ## Tomorrow's Ganeti: IOThreads, UEFI, an unknown parameter on a cluster; 25 minutes
 	@tests/setup/cluster_packages.sh
 	@tests/setup/cluster_system.sh backports
 	@$(MAKE) wheel

@@ -8,6 +8,7 @@ import pytest
 from ganeti import backend, constants, errors, rpc_defs
 
 from ganeti_hv_kvm.hv_kvm import QmpConnection
+from ganeti_hv_kvm.hv_kvm.hotplug import vcpus
 from harness import guest, guest_agent, instance, migrants, paths
 from harness.console import SerialConsole
 
@@ -22,7 +23,7 @@ EACH_QEMU = pytest.mark.parametrize(
 )
 
 
-def vcpus(hypervisor: Any) -> int:
+def count(hypervisor: Any) -> int:
     with QmpConnection(hypervisor._InstanceQmpMonitor(NAME)) as qmp:
         return len(qmp.execute_qmp("query-cpus-fast"))
 
@@ -43,7 +44,7 @@ def test_names_of_the_prototype(hypervisor: Any, binary: str) -> None:
     assert hypervisor.GetHotpluggedvCPUs(wanted) == []
 
     hypervisor.HotAddvCPUs(wanted, 2)
-    assert vcpus(hypervisor) == hypervisor.GetCurrentvCPUs(wanted) == 4
+    assert count(hypervisor) == hypervisor.GetCurrentvCPUs(wanted) == 4
     added = hypervisor.GetHotpluggedvCPUs(wanted)
     assert [one["props"] for one in added] == [one["props"] for one in free[:2]]
     assert hypervisor.GetHotpluggablevCPUs(wanted) == free[2:]
@@ -53,7 +54,7 @@ def test_names_of_the_prototype(hypervisor: Any, binary: str) -> None:
     for take in (hypervisor.HotRemovevCPUs, hypervisor.HotRemoveMemory):
         with pytest.raises(errors.HotplugError, match="nothing is taken"):
             take(wanted, 1)
-    assert vcpus(hypervisor) == 4
+    assert count(hypervisor) == 4
 
 
 def test_a_guest_without_room_has_the_memory_of_its_start(hypervisor: Any) -> None:
@@ -74,7 +75,7 @@ def test_as_the_node_daemon_calls_it(
     # what cmdlib hands over as the device is not settled: a number, or the instance's beparams say
     for device, expected in ((None, 2), (3, 3)):
         backend.HotplugDevice(wanted, action, VCPU, device, None, 0)
-        assert vcpus(hypervisor) == expected
+        assert count(hypervisor) == expected
     refusals = (
         (constants.HOTPLUG_ACTION_REMOVE, VCPU, 1, "no vcpu is taken"),
         (action, MEMORY, 256, "without a device for more memory"),
@@ -85,7 +86,7 @@ def test_as_the_node_daemon_calls_it(
     # beyond the room: the job has it for a warning, and the guest is as it was
     with pytest.raises(errors.HotplugError, match="room for 16 vCPUs, 17 are wanted"):
         backend.HotplugDevice(wanted, action, VCPU, 17, None, 0)
-    assert vcpus(hypervisor) == 3
+    assert count(hypervisor) == 3
     backend.HotplugSupported(wanted)
 
 
@@ -105,6 +106,17 @@ def test_no_agent(hypervisor: Any) -> None:
         errors.HotplugError, match=r"without a guest agent \(use_guest_agent\).*udev"
     ):
         hypervisor.EnablevCPUs(wanted)
+
+
+def test_an_agent_that_does_not_run(hypervisor: Any) -> None:
+    """QEMU takes what is said to it, and nobody in the guest answers."""
+    wanted = instance.instance(NAME, use_guest_agent=True)
+    hypervisor.StartInstance(wanted, [], True)
+    with pytest.raises(
+        errors.HypervisorError, match=r"socket of the guest agent: .*(no answer|time)"
+    ):
+        vcpus.bring_online(hypervisor._Guest(wanted), patience=0.5)
+    assert count(hypervisor) == 1
 
 
 @pytest.mark.long
