@@ -6,10 +6,11 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+
+from .closing import Closing
 
 
-class SerialConsole:
+class SerialConsole(Closing):
     """The lines that a guest prints; QEMU drops what comes while nobody listens."""
 
     def __init__(self, path: Path) -> None:
@@ -21,17 +22,6 @@ class SerialConsole:
         except OSError:
             self._socket.close()
             raise
-
-    def __enter__(self) -> SerialConsole:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._socket.close()

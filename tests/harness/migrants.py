@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
 
 from . import console, two_nodes
+from .closing import Closing
 from .guest import KERNEL_ARGS
 
 #: QEMU before 9.0 loses writes of an emulated guest from the second pass over its memory on. Where
@@ -41,7 +40,7 @@ def next_tick(guest: console.SerialConsole, timeout: float = 60.0) -> int:
     return int(guest.wait_for(lambda line: _TICK in line, timeout).rpartition(" ")[2])
 
 
-class Ticks:
+class Ticks(Closing):
     """Writes down when each tick of a guest came, in a thread, until QEMU ends or ``close()``."""
 
     def __init__(self, remote: two_nodes.RemoteNode, wanted: two_nodes.Wanted) -> None:
@@ -70,17 +69,6 @@ class Ticks:
         self._closed.set()
         self._thread.join()
         self._serial.close()
-
-    def __enter__(self) -> Ticks:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def stood_still(source: Ticks, target: Ticks) -> float:
@@ -145,44 +133,3 @@ def later(seconds: float, action: Callable[..., object], *arguments: object) -> 
         yield
     finally:
         timer.join()
-
-
-class Relay:
-    """A network between two nodes that can stop carrying anything."""
-
-    def __init__(self, port: int) -> None:
-        """What comes in at ``self.port`` goes to ``port`` of this host."""
-        self._to = port
-        self._held = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._ends: list[socket.socket] = []
-        threading.Thread(target=self._carry, daemon=True).start()
-
-    def __enter__(self) -> Relay:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for end in (self._listener, *self._ends):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def hold(self) -> None:
-        """From now on nothing arrives, and nobody learns of it: a cable that was pulled."""
-        self._held.set()
-
-    def _carry(self) -> None:
-        with contextlib.suppress(OSError):
-            sender, _ = self._listener.accept()
-            receiver = socket.create_connection(("127.0.0.1", self._to))
-            self._ends += [sender, receiver]
-            while data := sender.recv(1 << 16):
-                if self._held.is_set():
-                    return
-                receiver.sendall(data)

@@ -23,8 +23,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
+
+from .closing import Closing
 
 COMMAND, REPLY, EVENT = "command", "reply", "event"
 ANY = "*"
@@ -97,7 +98,7 @@ class Fault:
 
 
 @dataclass
-class Proxy:
+class Proxy(Closing):
     """Stands at ``path``, where QEMU's monitor was; QEMU is reached beside it until ``close()``."""
 
     path: Path
@@ -116,17 +117,6 @@ class Proxy:
         self._listener.listen(5)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> Proxy:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def fail(
         self,

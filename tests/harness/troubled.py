@@ -15,6 +15,7 @@ from pathlib import Path
 from ganeti_hv_kvm import QmpConnection
 
 from . import freezer, idle_guests, lock_holder
+from .block_device import file_system
 from .idle_guests import IdleGuest
 
 _AMPLE = 60.0
@@ -99,22 +100,16 @@ def io_error(run: Path) -> Iterator[IdleGuest]:
 @contextmanager
 def hanging(run: Path) -> Iterator[IdleGuest]:
     """A thread of it waits in the kernel: the file system of its disk stands still."""
-    image, place = run / "image", run / "disks"
-    place.mkdir()
-    with image.open("wb") as data:
-        data.truncate(8 << 20)
-    subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, place], check=True)
-    try:
-        with _guest(run, "hanging", *_RUNS, *_disk(place / "disk", _WRITES)) as guest:
-            subprocess.run(["fsfreeze", "-f", place], check=True)
-            try:
-                _wait_for_a_thread(guest, "D")
-                yield guest
-            finally:
-                subprocess.run(["fsfreeze", "-u", place], check=False)
-    finally:
-        subprocess.run(["umount", place], check=True)
+    with (
+        file_system(run, "disks") as place,
+        _guest(run, "hanging", *_RUNS, *_disk(place / "disk", _WRITES)) as guest,
+    ):
+        subprocess.run(["fsfreeze", "-f", place], check=True)
+        try:
+            _wait_for_a_thread(guest, "D")
+            yield guest
+        finally:
+            subprocess.run(["fsfreeze", "-u", place], check=False)
 
 
 def _wait_for_a_thread(guest: IdleGuest, state: str) -> None:

@@ -17,10 +17,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from . import node, paths
+from .closing import Closing
 
 Wanted = dict[str, Any]
 
@@ -40,7 +40,7 @@ class RemoteError(Exception):
         return "HypervisorError" in self.kinds
 
 
-class RemoteNode:
+class RemoteNode(Closing):
     """One node; its methods are those of Ganeti's hypervisor class, called by name."""
 
     def __init__(
@@ -75,17 +75,6 @@ class RemoteNode:
         self._lock = threading.Lock()
         first = self._read()
         self.root = Path(first)
-
-    def __enter__(self) -> RemoteNode:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def call(self, method: str, *arguments: Any) -> Any:
         """The result of the method there; `RemoteError` if it raised."""

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -66,33 +67,25 @@ def test_what_it_says(run, command, kind):
     assert (done.returncode, done.stderr) == (0 if is_well else 1, "")
 
 
-class held:
-    """A guest whose monitor another process holds, which may be ended."""
-
-    def __init__(self, run):
-        self._guest = troubled.running(run)
-        self._run = run
-
-    def __enter__(self):
-        guest = self._guest.__enter__()
-        for folder, suffix in (("ctrl", ".qmp"), ("pid", ""), ("conf", ".runtime")):
-            (self._run / folder / f"running{DOMAIN}{suffix}").rename(
-                self._run / folder / f"held{DOMAIN}{suffix}"
-            )
-        path = str(self._run / "ctrl" / f"held{DOMAIN}.qmp")
-        self.holder = subprocess.Popen(
-            [sys.executable, "-c", _HOLDER, path], stdout=subprocess.PIPE, text=True
-        )
-        assert self.holder.stdout.readline() == "holds\n"
-        self.guest = guest
-        return self
-
-    def __exit__(self, *rest):
-        self.holder.kill()
-        self.holder.wait()
-        self._guest.__exit__(*rest)
+@contextmanager
+def held(run):
+    """A guest whose monitor another process holds: that one, which may be ended."""
+    try:
+        with troubled.running(run):
+            for folder, suffix in (("ctrl", ".qmp"), ("pid", ""), ("conf", ".runtime")):
+                name = run / folder / f"running{DOMAIN}{suffix}"
+                name.rename(run / folder / f"held{DOMAIN}{suffix}")
+            path = str(run / "ctrl" / f"held{DOMAIN}.qmp")
+            command = [sys.executable, "-c", _HOLDER, path]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+                try:
+                    assert holder.stdout.readline() == "holds\n"
+                    yield holder
+                finally:
+                    holder.kill()
+    finally:
         for folder in ("ctrl", "pid", "conf"):
-            for path in (self._run / folder).glob("held*"):
+            for path in (run / folder).glob("held*"):
                 path.unlink()
 
 
@@ -112,13 +105,13 @@ def test_a_frozen_one_is_thawed(run, command):
 
 
 def test_whoever_holds_the_monitor_is_ended(run, command):
-    with held(run) as guest:
+    with held(run) as holder:
         (monitor,) = wrong(command, run, "held")
         listed, kill = monitor["advice"]
         assert "ganeti_hv_kvm" in carry_out(listed, run).stdout
-        assert kill == f"kill {guest.holder.pid}"
+        assert kill == f"kill {holder.pid}"
         carry_out(kill, run)
-        guest.holder.wait()
+        holder.wait()
         assert wrong(command, run, "held") == []
 
 

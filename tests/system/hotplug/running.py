@@ -23,7 +23,7 @@ DISK, NIC = "disk", "nic"
 # is tested on Ganeti 3.1 with the older QEMU, too.
 _GENERATION = os.environ.get("GANETI_UNDER_TEST", "3.0")
 QEMU = paths.QEMU if _GENERATION == "3.0" else paths.QEMU_10
-EACH_QEMU = [QEMU, paths.QEMU] if _GENERATION == "3.1" else [QEMU]
+QEMUS = [QEMU, paths.QEMU] if _GENERATION == "3.1" else [QEMU]
 
 
 @dataclass

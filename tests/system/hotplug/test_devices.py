@@ -8,7 +8,7 @@ import pytest
 from ganeti import backend, constants, errors
 
 from harness import instance
-from system.hotplug.running import DISK, EACH_QEMU, NAME, NIC, Running
+from system.hotplug.running import DISK, NAME, NIC, QEMUS, Running
 
 pytestmark = pytest.mark.rather_3_1
 
@@ -16,7 +16,7 @@ _MIB = 1 << 20
 _NEW_MAC = "aa:00:00:99:99:99"
 
 
-@pytest.fixture(scope="module", params=EACH_QEMU, ids=lambda path: path.parent.name)
+@pytest.fixture(scope="module", params=QEMUS, ids=lambda path: path.parent.name)
 def guest_of_file(make_running, request) -> Running:
     return make_running(kvm_path=str(request.param))
 

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from ganeti import errors
 
 from ganeti_hv_kvm.hv_kvm.guest import process as instance_process
 from harness import freezer, idle_guests, instance, lock_holder, paths
-from harness.block_device import block_device
+from harness.block_device import file_system
 
 pytestmark = [pytest.mark.qemu, pytest.mark.rather_3_0]
 NAME = "web1.example.com"
@@ -121,26 +120,11 @@ def test_one_whose_main_thread_has_ended(hypervisor, stand_in, listed):
     assert listed() == []
 
 
-@contextmanager
-def file_system(tmp_path: Path) -> Iterator[Path]:
-    image, mount = tmp_path / "image", tmp_path / "mount"
-    mount.mkdir()
-    with image.open("wb") as data:
-        data.truncate(16 << 20)
-    subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    with block_device(image) as device:
-        subprocess.run(["mount", device, mount], check=True)
-        try:
-            yield mount
-        finally:
-            subprocess.run(["umount", mount], check=True)
-
-
 def test_one_that_hangs_in_the_kernel(hypervisor, stand_in, listed, monkeypatch, tmp_path):
     """A zombie main thread, and a worker that waits for a file system that stands still."""
     monkeypatch.setattr(instance_process.kill, "__defaults__", (0.5,))
     root = Path(type(hypervisor)._ROOT_DIR)
-    with file_system(tmp_path) as mount:
+    with file_system(tmp_path, "mount") as mount:
         (mount / "disk").write_bytes(b"")
         subprocess.run(["fsfreeze", "--freeze", mount], check=True)
         try:

@@ -9,17 +9,15 @@ import subprocess
 
 import pytest
 
-from harness import migrants, paths, proxy
+from harness import migrants, proxy
+from harness.each_qemu import EACH_QEMU
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError
+from harness.wire import NEAR_END, Wire
 
 pytestmark = [pytest.mark.migration, pytest.mark.one_in(2)]
 
 PORT = 8102  # Ganeti's default
-
-EACH_QEMU = pytest.mark.parametrize(
-    "qemu", [paths.QEMU, paths.QEMU_10], ids=["QEMU 7.2", "QEMU 10"], indirect=True
-)
 
 
 @pytest.fixture
@@ -223,11 +221,10 @@ def test_a_source_that_is_busy(nodes, make):
 def test_the_network_carries_nothing_any_more(nodes, make, live):
     guest = make(nodes, **SLOW)
     info = nodes.accept(guest)
-    with migrants.Relay(PORT) as network:
-        detour = {**guest, "migration_port": network.port}
-        nodes.source.call("MigrateInstance", detour, nodes.address, live)
+    with Wire(PORT) as wire:
+        nodes.source.call("MigrateInstance", guest, NEAR_END, live)
         migrants.hold(nodes, guest)
-        network.hold()
+        wire.hold()
         # the source is reached first: the target's node is cut off for Ganeti too
         nodes.source.call("FinalizeMigrationSource", guest, False, live)
         assert nodes.run_states(guest["name"]) == ("running", "inmigrate")

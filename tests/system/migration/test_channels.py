@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness import encrypted, migrants, node, paths
+from harness import encrypted, migrants, node
+from harness.each_qemu import EACH_QEMU
 from harness.encrypted import ENCRYPTED, PLAIN, keys, listens
 from harness.migrants import ONE_PASS, SLOW
 from harness.wire import FAR_END, NEAR_END, Wire
@@ -12,10 +13,6 @@ from harness.wire import FAR_END, NEAR_END, Wire
 pytestmark = pytest.mark.migration
 
 FOUR = {"GANETI_HV_KVM_MIGRATION_CHANNELS": "4"}
-
-EACH_QEMU = pytest.mark.parametrize(
-    "qemu", [paths.QEMU, paths.QEMU_10], ids=["QEMU 7.2", "QEMU 10"], indirect=True
-)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import secrets
 import pytest
 
 from harness import encrypted, migrants, node, paths
+from harness.each_qemu import EACH_QEMU
 from harness.encrypted import ENCRYPTED, PLAIN, give_secret, keys, listens, move
 from harness.guest import KERNEL_ARGS
 from harness.migrants import ONE_PASS
@@ -23,9 +24,6 @@ MIB = 1 << 20
 
 more = pytest.mark.skipif(
     os.environ.get("ENCRYPTION") != "all", reason="for make test-encryption alone"
-)
-EACH_QEMU = pytest.mark.parametrize(
-    "qemu", [paths.QEMU, paths.QEMU_10], ids=["QEMU 7.2", "QEMU 10"], indirect=True
 )
 
 

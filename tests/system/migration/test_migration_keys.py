@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from ganeti import constants
 
-from harness import encrypted, migrants, paths
+from harness import encrypted, migrants
+from harness.each_qemu import EACH_QEMU
 from harness.encrypted import ENCRYPTED, give_secret, keys, move
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError, RemoteNode
@@ -17,10 +18,6 @@ from harness.two_nodes import RemoteError, RemoteNode
 pytestmark = [pytest.mark.migration, pytest.mark.only_3_0, pytest.mark.one_in(2)]
 
 NOBODY = pwd.getpwnam("nobody")
-
-EACH_QEMU = pytest.mark.parametrize(
-    "qemu", [paths.QEMU, paths.QEMU_10], ids=["QEMU 7.2", "QEMU 10"], indirect=True
-)
 
 
 @pytest.fixture

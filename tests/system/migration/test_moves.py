@@ -8,16 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import migrants, paths
+from harness import migrants
+from harness.each_qemu import EACH_QEMU
 from harness.migrants import ONE_PASS, SLOW, TICKS
 
 pytestmark = [pytest.mark.migration, pytest.mark.rather_3_1, pytest.mark.one_in(2)]
 
 MIB = 1 << 20
-
-EACH_QEMU = pytest.mark.parametrize(
-    "qemu", [paths.QEMU, paths.QEMU_10], ids=["QEMU 7.2", "QEMU 10"], indirect=True
-)
 
 
 @EACH_QEMU

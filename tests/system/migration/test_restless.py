@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from harness import encrypted, migrants, node, paths, tiny_guest, two_nodes
+from harness import encrypted, migrants, node, tiny_guest, two_nodes
+from harness.each_qemu import each_qemu
 from harness.two_nodes import Pair, RemoteError
 
 pytestmark = [pytest.mark.migration, pytest.mark.one_in(2)]
@@ -30,12 +31,7 @@ POLL = 2.0  # seconds, as Ganeti's master
 more = pytest.mark.skipif(
     os.environ.get("RESTLESS") != "all", reason="for make test-restless alone"
 )
-EACH_QEMU = pytest.mark.parametrize(
-    "qemu",
-    [str(paths.QEMU), pytest.param(str(paths.QEMU_10), marks=more)],
-    ids=["QEMU 7.2", "QEMU 10"],
-    indirect=True,
-)
+EACH_QEMU = each_qemu(new=more)
 
 
 @pytest.fixture

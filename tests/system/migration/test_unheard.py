@@ -11,6 +11,7 @@ import pytest
 from harness import migrants
 from harness.migrants import ONE_PASS, SLOW
 from harness.two_nodes import RemoteError
+from harness.wire import NEAR_END, Wire
 
 pytestmark = [pytest.mark.migration, pytest.mark.only_3_0, pytest.mark.one_in(2)]
 
@@ -255,15 +256,15 @@ def test_a_guest_that_left_after_all_stays_stopped(impatient_nodes, make):
     nodes = impatient_nodes
     guest = make(nodes, **ONE_PASS)
     info = nodes.accept(guest)
-    with migrants.Relay(PORT) as network:
-        detour = of(nodes.source, {**guest, "migration_port": network.port, **SLOW})
-        nodes.source.call("MigrateInstance", detour, nodes.address, False)
+    with Wire(PORT):
+        slowly = of(nodes.source, {**guest, **SLOW})
+        nodes.source.call("MigrateInstance", slowly, NEAR_END, False)
         migrants.hold(nodes, guest)
         with (
             migrants.stopped(nodes.source.pid(guest["name"])),
             pytest.raises(RemoteError, match="cannot be told"),
         ):
-            nodes.source.call("FinalizeMigrationSource", detour, False, False)
+            nodes.source.call("FinalizeMigrationSource", slowly, False, False)
         nodes.source.qemu(guest["name"], "migrate-set-parameters", **{"max-bandwidth": 1 << 30})
         migrants.wait_for_status(nodes.source, guest["name"], "completed")
         migrants.wait_for(nodes.target, guest["name"], "paused")

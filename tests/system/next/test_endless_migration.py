@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness import migrants, node, paths, tiny_guest, two_nodes
+from harness import migrants, node, tiny_guest, two_nodes
+from harness.each_qemu import each_qemu
 from system.migration.conftest import make, qemu
 
 __all__ = ["make", "qemu"]
@@ -17,12 +18,7 @@ __all__ = ["make", "qemu"]
 CRAWL = {"migration_bandwidth": 30, "migration_downtime": 30}
 FAST = 1 << 30
 
-EACH_QEMU = pytest.mark.parametrize(
-    "qemu",
-    [pytest.param(paths.QEMU, marks=pytest.mark.long), paths.QEMU_10],
-    ids=["7.2", "10.0"],
-    indirect=True,
-)
+EACH_QEMU = each_qemu(old=pytest.mark.long)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from ganeti_hv_kvm.hv_kvm import QmpConnection
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from harness import firmware_disk, instance, migrants, node, paths, two_nodes
 from harness.console import SerialConsole
+from harness.each_qemu import each_qemu
 from system.migration.conftest import make, qemu
 
 __all__ = ["make", "qemu"]
@@ -26,9 +27,7 @@ DISK = constants.HOTPLUG_TARGET_DISK
 BOOT = 400.0
 VENDOR = "12345678-1234-1234-1234-123456789abc"
 EFIVARS = "/sys/firmware/efi/efivars"
-EACH_QEMU = pytest.mark.parametrize(
-    "binary", [str(paths.QEMU), str(paths.QEMU_10)], ids=["7.2", "10.0"]
-)
+EACH_QEMU = each_qemu("binary", indirect=False)
 KERNEL = {"boot_type": "direct_kernel_efi"}
 NO_KERNEL = {"boot_type": "uefi"}
 CONFINED = {"use_chroot": True, "security_model": "user", "security_domain": "nobody"}
