@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness import console, guest, instance, leftovers, node
+from harness.closing import Closing
 
 from .place import Place, is_alive, kill
 
@@ -58,7 +59,7 @@ def look(place: Place) -> leftovers.Snapshot:
     return leftovers.take(place.node.run_folder)
 
 
-class RawMonitor:
+class RawMonitor(Closing):
     """QMP with nothing of the module under test in it: what QEMU really thinks."""
 
     def __init__(self, place: Place, name: str = NAME) -> None:
@@ -70,10 +71,7 @@ class RawMonitor:
         self._lines.readline()
         self.execute("qmp_capabilities")
 
-    def __enter__(self) -> RawMonitor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._lines.close()
         self._socket.close()
 

@@ -185,7 +185,7 @@ def test_whoever_does_not_answer_has_left_if_ganeti_says_so(node, guest):
 def test_a_doubt_ends_nothing(node, guest):
     arrive(node, guest)
     node.doubt = ProcessUnknownError("no descriptor is left")
-    with pytest.raises(errors.HypervisorError, match="no descriptor is left"):
+    with pytest.raises(errors.HypervisorError, match=r"was not touched.*no descriptor is left"):
         source.finalize(guest, success=True, live=True)
     node.doubt = None
     assert node.log == []
@@ -309,7 +309,7 @@ def test_a_doubt_touches_nothing(node, guest):
     source.migrate(guest, TARGET, live=True)
     node.log.clear()
     node.doubt = ProcessUnknownError("no descriptor is left")
-    with pytest.raises(errors.HypervisorError, match="no descriptor is left"):
+    with pytest.raises(errors.HypervisorError, match=r"was not touched.*no descriptor is left"):
         source.finalize(guest, success=False, live=True)
     node.doubt = None
     assert node.log == []
