@@ -84,6 +84,18 @@ def test_no_route_leads_here_before_the_guest(node, made):
     assert "network script 1 tap1" in node.log
 
 
+def test_a_script_that_runs_once_more_on_arrival_may_fail_before(node, made, monkeypatch, caplog):
+    """Mode "ext" of upstream's development version."""
+    monkeypatch.setattr(constants, "NIC_MODE_EXT", "ext", raising=False)
+    for one in made.nics:
+        one.nicparams[constants.NIC_MODE] = "ext"
+    text = told(node, made)
+    node.failing.add("network script")
+    target.accept(node.guest(made), text, HERE)
+    assert node.log[-1] == "migrate-incoming"
+    assert "NIC 1, before the migration: network script: it fails" in caplog.text
+
+
 def test_one_that_was_here_before_is_welcome(node, guest, made):
     departure.begin(made, "192.0.2.1")
     departure.mark_left(made)
