@@ -124,9 +124,20 @@ def test_one_of_which_it_is_not_known_whether_it_runs_here(node, guest, made):
     assert node.log == []
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "{}", "[]", "[[]]", '[["kvm"], 7, {}, []]'])
-def test_what_is_no_guest(node, guest, text):
-    with pytest.raises(errors.HypervisorError):
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is not JSON"),
+        ("nonsense", "is not JSON"),
+        ("{}", "is not that of a KVM guest"),
+        ("[]", "is not that of a KVM guest"),
+        ("[[]]", "is not that of a KVM guest"),
+        ('[["kvm", null], [], {}, []]', "is not that of a KVM guest"),
+        ('[["kvm"], 7, {}, []]', "NICs: no list, but a int"),
+    ],
+)
+def test_what_is_no_guest(node, guest, text, why):
+    with pytest.raises(errors.HypervisorError, match=why):
         target.accept(guest, text, HERE)
     assert node.log == []
     assert node.left() == set()
