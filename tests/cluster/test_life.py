@@ -172,12 +172,17 @@ def test_crash_and_start(guest, n1):
     assert len(n1.taps()) == 1
 
 
+@pytest.mark.thorough
 def test_crash_and_watcher(guest):
     """QEMU killed: the watcher brings it back."""
     guest.kill()
     migrants.wait_until(lambda: not guest.qemus(), 10, "QEMU's end")
     guest.cluster.master.run("ganeti-watcher", "--ignore-pause", "--wait-children")
-    guest.wait_for_boot()
+    try:
+        guest.wait_for_boot()
+    except OSError:
+        logs = "tail -n 40 /var/log/ganeti/watcher.log /var/log/ganeti/node-daemon.log"
+        pytest.fail(guest.cluster.master.shell(logs))
     assert guest.field("status") == "running"
 
 

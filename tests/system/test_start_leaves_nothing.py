@@ -113,8 +113,6 @@ def test_the_last_command_of_a_start_fails(
 
 _QEMU_AND = """#!/usr/bin/python3
 import os, signal, socket, subprocess, sys
-
-pytestmark = pytest.mark.rather_3_0
 words = sys.argv[1:]
 status = subprocess.run([{qemu!r}, *words], close_fds=False).returncode
 if status or "-daemonize" not in words or "-version" in words:

@@ -18,7 +18,7 @@ from harness import instance
 from harness.proxy import ANY, COMMAND, HANDSHAKE, REPLY, Action, Message, Proxy, cut, drop, refuse
 from system.hotplug.running import Running
 
-pytestmark = [pytest.mark.only_3_0, pytest.mark.one_in(5)]
+pytestmark = [pytest.mark.only_3_0, pytest.mark.one_in(9)]
 
 KINDS: dict[str, tuple[str, Action]] = {
     "refused": (COMMAND, refuse("injected")),
