@@ -232,13 +232,14 @@ test-qa: setup ## Ganeti's own QA on that cluster, the original as control: docs
 	PYTHONPATH=tests $(PYTHON) -m cluster.qa --rows=$(QA_ROWS) --jobs=$(CLUSTER_JOBS) docs/qa-report.md
 
 # As long as it takes to make the trees of Debian that are missing, and then some minutes.
-test-packages: setup ## The .deb in Debian 12, 13 and unstable: installed, upgraded, removed, purged
+test-packages: setup ## The packages: for each machine, in Debian 12, 13, unstable, and from 12 to 13
+	@tests/setup/upgrade_system.sh
 	@tests/setup/cluster_system.sh debian13
 	@tests/setup/cluster_system.sh unstable
 	@tests/setup/cross_tools.sh
-	@packaging/wheels.sh .work/wheels x86_64
+	@packaging/wheels.sh .work/wheels
 	@packaging/deb.sh .work/wheels .work/debs
-	PYTHONPATH=tests $(PYTHON) -m pytest --junit-xml=$(REPORTS)/$@.xml tests/packages
+	PYTHONPATH=tests $(PYTHON) -m pytest --timeout 1800 --junit-xml=$(REPORTS)/$@.xml tests/packages
 
 test-debian-build: .work/stamps/python_venv ## The sdist, built by Debian 13's own rustc and maturin, without a network
 	@tests/packages/build_with_debian.sh
