@@ -45,7 +45,14 @@ FLOORS = {
 # The class and its parts: imported by it and by their own package alone.
 FACADE = {"hypervisor"}
 MIXINS = {"historic_names", "hotplug.facade", "hotplug.growth_facade", "migration.facade"}
-NATIVE = {"monitor", "netdev", "qemu.fleet", "qemu.unplug_commands", "guest.process"}
+NATIVE = {
+    "monitor",
+    "netdev",
+    "qemu.fleet",
+    "qemu.verbs.devices",
+    "qemu.verbs.disks",
+    "guest.process",
+}
 
 # What the command line is made of: all pure, as it is itself.
 PURE = {

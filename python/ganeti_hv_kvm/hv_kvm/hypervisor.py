@@ -45,6 +45,7 @@ from .lifecycle import (
 from .migration import afterwards, departure
 from .migration.facade import MigrationMethods
 from .qemu import binary
+from .qemu.verbs import control
 
 if TYPE_CHECKING:
     from ganeti import objects
@@ -62,12 +63,7 @@ _REQUESTS = f"{_START_AND_STOP} {_LOOKING} {_DEVICES} {GROWING} {_MOVING} {_SETT
 
 
 @error_family.converts(_REQUESTS)
-class KVMHypervisor(
-    HotplugMethods,
-    MigrationMethods,
-    HistoricNames,
-    hv_base.BaseHypervisor,
-):
+class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.BaseHypervisor):
     """What Ganeti knows as the hypervisor "kvm".
 
     An object costs next to nothing, so that one may be made for each request, and several may be
@@ -95,7 +91,7 @@ class KVMHypervisor(
     ) -> Any:
         """Give a command to the human monitor; its text is ``stdout`` of what comes back."""
         with guest_access.qmp_connection(cls._InstanceQmpMonitor(instance_name)) as qmp:
-            text = qmp.HumanMonitorCommand(command, timeout=timeout)
+            text = control.human_monitor_command(qmp, command, timeout=timeout)
         return utils.RunResult(0, None, text, "", command.split(" ", maxsplit=1)[0], None, None)
 
     # Start and stop

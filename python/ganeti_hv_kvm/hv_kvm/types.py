@@ -1,6 +1,6 @@
 """A vCPU that was added to a guest, as upstream's prototype of vCPU hot-plug names it.
 
-Nothing here needs it: ``qemu.growth_commands`` tells of places for vCPUs. It is for site code.
+Nothing here needs it: ``qemu.verbs.growth`` tells of places for vCPUs. It is for site code.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ganeti import errors
 
-from .qemu.growth_commands import VcpuPlace, read_place
+from .qemu.verbs.growth import VcpuPlace, read_place
 
 _LEVELS = {"socket-id": "socket_id", "core-id": "core_id", "thread-id": "thread_id"}
 

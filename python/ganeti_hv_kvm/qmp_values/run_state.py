@@ -7,9 +7,12 @@ panicked, is RUNNING to Ganeti; it shows in the log and to our own tools.
 from __future__ import annotations
 
 import reprlib
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ganeti_hv_kvm.errors import HypervisorError
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm._native import QmpConnection
 
 _RUNNING = "running"
 _LONGEST = 80
@@ -72,12 +75,12 @@ def quoted(foreign: object) -> str:
     return short if short.isascii() and short.isprintable() else ascii(short)
 
 
-def ask(qmp: Any) -> RunState:
+def ask(qmp: QmpConnection) -> RunState:
     """Ask a connected monitor for its guest's state; ``errors.HypervisorError`` if it cannot."""
     return read(qmp.execute_qmp("query-status"))
 
 
-def read(answer: Any) -> RunState:
+def read(answer: object) -> RunState:
     """Read the state out of the answer to ``query-status``.
 
     Raises:

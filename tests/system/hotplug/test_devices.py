@@ -7,6 +7,7 @@ import os
 import pytest
 from ganeti import backend, constants, errors
 
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import devices
 from harness import instance
 from system.hotplug.running import DISK, NAME, NIC, QEMUS, Running
 
@@ -197,4 +198,4 @@ def test_a_place_that_only_qemu_knows_to_be_taken(running):
     assert disk[0].hvinfo["addr"] == "0xf"
     running.remove_disk(disk)
     with running.hypervisor._Seams().qmp_connection(str(running.qmp)) as qmp:
-        qmp.release_device("alien")
+        devices.release_device(qmp, "alien")

@@ -132,8 +132,12 @@ def test_a_vcpu_by_the_name_of_the_prototype():
 
 @pytest.mark.parametrize("cpu", [PLACE, hv_kvm.types.QMPVCPUItem.from_qmp_vcpu(PLACE)])
 def test_it_is_added_as_qemu_tells_of_it_or_as_an_item(cpu):
-    with mock.patch.object(hv_kvm.QmpConnection, "_give") as give:
-        hv_kvm.QmpConnection("/nonexistent").HotAddvCPU(cpu)
+    connection = hv_kvm.QmpConnection
+    with (
+        mock.patch.object(connection, "_open"),
+        mock.patch.object(connection, "execute_qmp") as give,
+    ):
+        connection("/nonexistent").HotAddvCPU(cpu)
     give.assert_called_once_with("device_add", DEVICE)
 
 

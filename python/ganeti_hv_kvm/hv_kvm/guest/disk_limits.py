@@ -14,6 +14,7 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.devices.places import device_id
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import DiskLimit, Options
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import disks as verbs
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
@@ -94,7 +95,7 @@ def apply(
         errors.HypervisorError: a disk is not found in QEMU, or QEMU refuses; the disks before it
             have their limits.
     """
-    found = _block_devices(qmp.execute_qmp("query-block"))
+    found = _block_devices(verbs.query_block(qmp))
     for number, entry in disks:
         devid, device = _id(entry), _find(found, entry)
         if device is None:
@@ -104,9 +105,7 @@ def apply(
         limit, group = limits.common, instance_uuid
         if number in limits.own:
             limit, group = limits.own[number], f"{instance_uuid}-{devid}"
-        arguments = dict.fromkeys(("bps_rd", "bps_wr", "iops_rd", "iops_wr"), 0)
-        arguments |= {"bps": limit.bps, "iops": limit.iops}
-        qmp.execute_qmp("block_set_io_throttle", {**arguments, "id": device.name, "group": group})
+        verbs.block_set_io_throttle(qmp, device.name, group, iops=limit.iops, bps=limit.bps)
 
 
 def in_force(qmp: QmpConnection, disks: Iterable[Entry]) -> list[DiskLimits | None]:
@@ -115,7 +114,7 @@ def in_force(qmp: QmpConnection, disks: Iterable[Entry]) -> list[DiskLimits | No
     Raises:
         errors.HypervisorError: it does not tell.
     """
-    found = _block_devices(qmp.execute_qmp("query-block"))
+    found = _block_devices(verbs.query_block(qmp))
     seen = [_find(found, entry) for entry in disks]
     return [device.limits if device else None for device in seen]
 

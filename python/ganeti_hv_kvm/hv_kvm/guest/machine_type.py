@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ganeti import errors
 
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
@@ -49,7 +50,7 @@ def ask(qmp: QmpConnection) -> str:
     Raises:
         errors.HypervisorError: it does not tell.
     """
-    name = str(qmp.execute_qmp("qom-get", {"path": "/machine", "property": "type"}))
+    name = str(control.qom_get(qmp, "/machine", "type"))
     if not name.endswith(_CLASS):
         raise errors.HypervisorError(f"QEMU's machine is of type {name!r}, which is none we know")
     return name.removesuffix(_CLASS)

@@ -16,6 +16,7 @@ from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.kvm_utils import GetCacheSettings
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control, disks
 
 from .device import HotplugDevice
 
@@ -48,13 +49,13 @@ def add(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice, undo: Undo) -> No
 def remove(guest: Guest, devid: str) -> None:
     """Take a disk away, as far as it is there."""
     with guest.monitor() as qmp:
-        qmp.HotDelDisk(devid)
+        disks.remove(qmp, devid)
 
 
 def remove_backend(guest: Guest, devid: str) -> None:
     """Close the storage of a disk that the guest has no more."""
     with guest.monitor() as qmp:
-        qmp.remove_block_backend(devid)
+        disks.remove_block_backend(qmp, devid)
 
 
 def _add_block_node(qmp: QmpConnection, hvp: dict[str, Any], dev: HotplugDevice) -> None:
@@ -68,7 +69,8 @@ def _add_block_node(qmp: QmpConnection, hvp: dict[str, Any], dev: HotplugDevice)
     )
     writeback, direct, _ = GetCacheSettings(hvp[constants.HV_DISK_CACHE], disk.dev_type)
     remote = is_userspace(disk)
-    qmp.HotAddDisk(
+    disks.add_with_node(
+        qmp,
         disk,
         constants.DISK_USERSPACE if remote else constants.DISK_KERNELSPACE,
         writeback,
@@ -88,11 +90,13 @@ def _add_drive(qmp: QmpConnection, guest: Guest, hvp: dict[str, Any], dev: Hotpl
     def add_drive(filename: str) -> None:
         opened = Backend(_opened(target, filename) | words)
         command = f'drive_add dummy "{_quoted(opened.as_argument())}"'
-        said = qmp.HumanMonitorCommand(command, timeout=timeout).strip()
+        said = control.human_monitor_command(qmp, command, timeout=timeout).strip()
         if said != "OK":
             raise errors.HotplugError(f"QEMU refused drive_add: {said or 'it said nothing'}")
 
-    qmp.HotAddDisk(disk, dev.devid, target, add_drive, direct=words.get("cache") == "none")
+    disks.add_with_drive(
+        qmp, disk, dev.devid, target, add_drive, direct=words.get("cache") == "none"
+    )
 
 
 def _opened(target: str, filename: str) -> dict[str, str]:

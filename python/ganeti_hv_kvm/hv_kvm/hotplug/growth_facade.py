@@ -12,12 +12,15 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.ganeti import generation, settings
 from ganeti_hv_kvm.hv_kvm.lifecycle.guest_access import GuestAccess
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 
 from . import memory, operations, vcpus
 from .device import doing
 
 if TYPE_CHECKING:
     from ganeti import objects
+
+    from ganeti_hv_kvm.qmp_values.replies import HotpluggableCpu
 
 
 #: Names of the methods that Ganeti, or a site, asks a node for.
@@ -84,15 +87,15 @@ class GrowthMethods(GuestAccess):
         """Tell how many vCPUs the guest has, those that were added included."""
         guest = self._Guest(instance)
         with doing(guest, "counting vCPUs"), guest.monitor() as qmp:
-            return len(qmp.GetCpuInformation())
+            return len(control.query_cpus_fast(qmp))
 
-    def GetHotpluggablevCPUs(self, instance: objects.Instance) -> list[dict[str, Any]]:
+    def GetHotpluggablevCPUs(self, instance: objects.Instance) -> list[HotpluggableCpu]:
         """Give the free places for vCPUs, in the order in which they are taken, as QMP has them."""
         guest = self._Guest(instance)
         with doing(guest, "looking for places for vCPUs"):
             return [one for one in vcpus.places(guest) if "qom-path" not in one]
 
-    def GetHotpluggedvCPUs(self, instance: objects.Instance) -> list[dict[str, Any]]:
+    def GetHotpluggedvCPUs(self, instance: objects.Instance) -> list[HotpluggableCpu]:
         """Give the places of vCPUs that were added since the guest's start, as QMP has them."""
         guest = self._Guest(instance)
         with doing(guest, "looking for vCPUs that were added"):

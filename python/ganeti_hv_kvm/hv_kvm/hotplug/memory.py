@@ -16,7 +16,7 @@ from ganeti_hv_kvm.hv_kvm.command_line import memory_backing
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.lifecycle import balloon
-from ganeti_hv_kvm.qmp_values import run_state
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control, growth
 from ganeti_hv_kvm.qmp_values.memory_devices import MemoryDevice
 from ganeti_hv_kvm.qmp_values.run_state import quoted
 
@@ -62,7 +62,7 @@ def total(qmp: QmpConnection) -> int:
     Raises:
         errors.HypervisorError: it does not tell.
     """
-    told = qmp.QueryMemorySummary()
+    told = growth.query_memory_size_summary(qmp)
     sizes = [told.get("base-memory"), told.get("plugged-memory", 0)]
     if not all(type(size) is int and 0 <= size <= _MOST_BYTES for size in sizes):
         raise errors.HypervisorError(
@@ -86,10 +86,9 @@ def verify(guest: Guest, runtime: KVMRuntime, wanted: int | None = None) -> None
 
 def _device(qmp: QmpConnection) -> MemoryDevice:
     """The guest's device for more memory, in a connected QEMU."""
-    for device in qmp.memory_devices():
+    for device in growth.query_memory_devices(qmp):
         if device.devid == words.DEVID:
-            found: MemoryDevice = device
-            return found
+            return device
     raise errors.HotplugError(
         f"QEMU has no device {words.DEVID}, which the guest's runtime file names. Nothing was"
         f" changed; {AT_NEXT_START}"
@@ -130,8 +129,8 @@ def grow(
         _check_size(room, device, wanted)
         goal = (wanted - room.start) * balloon.MIB
         if goal != device.requested:
-            qmp.request_memory(words.DEVID, goal)
-        state = run_state.ask(qmp)
+            growth.request_memory(qmp, words.DEVID, goal)
+        state = control.query_status(qmp)
         size = balloon.wait(
             qmp,
             _SIZE_CHANGED,

@@ -21,7 +21,7 @@ from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
 from ganeti_hv_kvm.hv_kvm.host import nic_mtu, nic_scripts, taps
 from ganeti_hv_kvm.hv_kvm.host.taps import HostNic
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
-from ganeti_hv_kvm.hv_kvm.qemu.device_commands import tap_fd_names
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import devices, nics
 
 from .device import HotplugDevice
 
@@ -82,12 +82,12 @@ def mtu_at_birth(guest: Guest, dev: HotplugDevice) -> dict[str, int]:
 def add(guest: Guest, dev: HotplugDevice, ready: Prepared, undo: Undo) -> None:
     """Give the guest a NIC whose place is in its ``hvinfo``."""
     host, features = ready.host, ready.features
-    names = tap_fd_names(dev.devid, features)
+    names = nics.tap_fd_names(dev.devid, features)
     undo.add(f"{dev.devid} in QEMU", lambda: _take_back(guest, dev, host.tap, names))
     ready.is_handed_over = True
     with guest.monitor() as qmp:
         chrooted = guest.instance.hvparams[constants.HV_KVM_USE_CHROOT]
-        qmp.HotAddNic(dev.device, dev.devid, host.tapfds, host.vhostfds, features, chrooted)
+        nics.add(qmp, dev.device, dev.devid, host.tapfds, host.vhostfds, features, chrooted)
     record_tap(guest.files, dev.seq, host.tap)
 
 
@@ -117,8 +117,8 @@ def set_up_again(guest: Guest, dev: HotplugDevice) -> None:
 
 def _take_back(guest: Guest, dev: HotplugDevice, tap: str, fd_names: list[str]) -> None:
     with guest.monitor() as qmp:
-        qmp.release_device(dev.devid)
-        qmp.remove_netdev(dev.devid, fd_names)
+        devices.release_device(qmp, dev.devid)
+        nics.remove_netdev(qmp, dev.devid, fd_names)
     nic_scripts.undo(guest.instance, dev.seq, dev.device, tap)
     if read_tap(guest.files, dev.seq) == tap:
         forget_tap(guest.files, dev.seq)
@@ -130,7 +130,7 @@ def remove_backend(guest: Guest, dev: HotplugDevice) -> None:
     Where that was tried before, the number may be another NIC's by now, whose TAP is in use.
     """
     with guest.monitor() as qmp:
-        qmp.remove_netdev(dev.devid)
+        nics.remove_netdev(qmp, dev.devid)
     tap = read_tap(guest.files, dev.seq)
     if tap and not _is_in_use(tap):
         nic_scripts.undo(guest.instance, dev.seq, dev.device, tap)

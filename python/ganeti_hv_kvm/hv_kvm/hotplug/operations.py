@@ -21,6 +21,7 @@ from ganeti_hv_kvm.hv_kvm.ganeti import guest_options
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import devices, disks, nics
 
 from . import disk, limits, memory, nic, vcpus
 from .device import (
@@ -145,7 +146,7 @@ def _threads(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> dict[str,
     if dev.dev_type != DISK or not wanted:
         return {}
     with guest.monitor() as qmp:
-        number = iothreads.count_in_qemu(qmp.execute_qmp("query-iothreads"))
+        number = iothreads.count_in_qemu(disks.query_iothreads(qmp))
     if iothreads.PARAMETER:
         return iothreads.disk_properties(hvp, number, vcpus_of(runtime.kvm_cmd))
     return iothreads.tag_properties(hvp, number)
@@ -155,16 +156,16 @@ def _clear_remains(guest: Guest, dev: HotplugDevice) -> None:
     """Remove what an attempt that could not be undone left in QEMU."""
     with guest.monitor() as qmp:
         if dev.dev_type == DISK:
-            qmp.HotDelDisk(dev.devid)
+            disks.remove(qmp, dev.devid)
         else:
-            qmp.HotDelNic(dev.devid)
+            nics.remove(qmp, dev.devid)
 
 
 def _place(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice, model: str) -> dict[str, Any]:
     """Find a place that is free by the runtime file and in QEMU."""
     taken = hvinfos(runtime) + named_places.of(runtime.kvm_cmd)
     with guest.monitor() as qmp:
-        taken += bus_manager.places_in_qemu(qmp.execute_qmp("query-pci"))
+        taken += bus_manager.places_in_qemu(devices.query_pci(qmp))
     manager = bus_manager.manager_for(
         guest.hvp(runtime), taken, root_ports=q35.has_root_ports(runtime.kvm_cmd)
     )
@@ -254,12 +255,12 @@ def release(guest: Guest, devid: str) -> None:
     """
     try:
         with guest.monitor() as qmp:
-            qmp.release_device(devid)
+            devices.release_device(qmp, devid)
     except (QmpTimeoutError, QmpLostError) as err:
         logging.warning("%s of %s is asked for again: %s", devid, guest.name, err)
         try:
             with guest.monitor() as qmp:
-                qmp.release_device(devid)
+                devices.release_device(qmp, devid)
         except (QmpTimeoutError, QmpLostError) as again:
             raise errors.HotplugError(
                 f"{again}. It is not known whether the guest was asked for {devid}; nothing was"
@@ -278,7 +279,7 @@ def resize_disk(guest: Guest, device: Any, new_size: int) -> None:
         check_is_no_firmware(wanted, runtime)
         dev = find(wanted, runtime)
         with guest.monitor() as qmp:
-            qmp.ResizeBlockDevice(dev.devid, new_size)
+            disks.block_resize(qmp, dev.devid, new_size)
 
 
 def verify_device(guest: Guest, devid: str, should_exist: bool) -> None:
@@ -288,7 +289,7 @@ def verify_device(guest: Guest, devid: str, should_exist: bool) -> None:
         errors.HypervisorError: it is not as it should be.
     """
     with guest.monitor() as qmp:
-        exists = qmp.HasDevice(devid)
+        exists = devices.has_device(qmp, devid)
     if exists != should_exist:
         raise errors.HypervisorError(
             f"QEMU {'has' if exists else 'does not have'} the device {devid}, which it"

@@ -7,6 +7,7 @@ from ganeti import constants, errors
 from ganeti_hv_kvm.errors import QmpError
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import devices
 
 from . import memory, vcpus
 from .device import DISK, NIC, check_guest_is_told, doing, model_of
@@ -32,9 +33,9 @@ def verify(guest: Guest, action: str, dev_type: str) -> None:
         if action == constants.HOTPLUG_ACTION_ADD:
             with guest.monitor() as qmp:
                 if dev_type == DISK:
-                    qmp.CheckDiskHotAddSupport()
+                    devices.check_commands(qmp, "disk", devices.DISK_NEEDS)
                 elif dev_type == NIC:
-                    qmp.CheckNicHotAddSupport()
+                    devices.check_commands(qmp, "NIC", devices.NIC_NEEDS)
 
 
 def grows() -> frozenset[str]:

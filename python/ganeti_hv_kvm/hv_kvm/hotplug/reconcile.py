@@ -12,6 +12,7 @@ from ganeti import errors
 
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import devices
 
 from . import disk, nic, vcpus
 from .device import DISK, NIC, HotplugDevice, devices_in, forget, model_of
@@ -43,7 +44,7 @@ def reconcile(guest: Guest, runtime: KVMRuntime, except_for: str | None = None) 
         errors.HypervisorError: QEMU does not tell what it has, or the file cannot be written.
     """
     with guest.monitor() as qmp:
-        there = qmp.device_ids()
+        there = devices.device_ids(qmp)
     gone: list[str] = []
     for dev_type in (DISK, NIC):
         # From the end: the numbers of those before stay as they are.

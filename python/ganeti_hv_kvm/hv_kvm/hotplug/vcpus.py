@@ -16,11 +16,13 @@ from ganeti import constants, errors
 from ganeti_hv_kvm.hv_kvm.command_line import vcpus as words
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
-from ganeti_hv_kvm.hv_kvm.qemu.growth_commands import VcpuPlace, read_place
 from ganeti_hv_kvm.hv_kvm.qemu.guest_agent import GuestAgent
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control, growth
+from ganeti_hv_kvm.hv_kvm.qemu.verbs.growth import VcpuPlace, read_place
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
+    from ganeti_hv_kvm.qmp_values.replies import HotpluggableCpu
 
 #: Seconds that a guest may take to bring its vCPUs online: as long as for an unplug.
 _PATIENCE = 30.0
@@ -43,10 +45,10 @@ def update(guest: Guest, runtime: KVMRuntime) -> bool:
     if words.maximum_of(runtime.kvm_cmd) is None:
         return False
     with guest.monitor() as qmp:
-        return words.keep_added(runtime.kvm_cmd, _added(qmp.vcpu_places()))
+        return words.keep_added(runtime.kvm_cmd, _added(growth.vcpu_places(qmp)))
 
 
-def _added(places: list[VcpuPlace]) -> list[dict[str, Any]]:
+def _added(places: list[VcpuPlace]) -> list[dict[str, object]]:
     return [one.device for one in places if _is_added(one)]
 
 
@@ -103,7 +105,7 @@ def verify(guest: Guest, runtime: KVMRuntime, wanted: int | None = None) -> None
             f" changed; {AT_NEXT_START}"
         )
     with guest.monitor() as qmp:
-        qmp.vcpu_places()
+        growth.vcpu_places(qmp)
 
 
 def grow(guest: Guest, runtime: KVMRuntime, wanted: int) -> None:
@@ -119,13 +121,13 @@ def grow(guest: Guest, runtime: KVMRuntime, wanted: int) -> None:
         errors.HypervisorError: QEMU refused one; those before it are there to stay.
     """
     with guest.monitor() as qmp:
-        have = len(qmp.GetCpuInformation())
+        have = len(control.query_cpus_fast(qmp))
     if wanted <= have:
         logging.info("%s has %d vCPUs: %d need no hot-plug", guest.name, have, wanted)
         return
     verify(guest, runtime, wanted)
     with guest.monitor() as qmp:
-        free = [place for place in qmp.vcpu_places() if place.qom_path is None]
+        free = [place for place in growth.vcpu_places(qmp) if place.qom_path is None]
         if wanted - have > len(free):
             raise errors.HotplugError(
                 f"the guest has {have} vCPUs and room for {len(free)} more, {wanted} are wanted."
@@ -139,7 +141,7 @@ def _add(
     guest: Guest, runtime: KVMRuntime, qmp: QmpConnection, place: VcpuPlace, number: int
 ) -> None:
     try:
-        qmp.HotAddvCPU({"props": dict(place.props), "type": place.driver})
+        growth.add_vcpu(qmp, place)
     except errors.HypervisorError as err:
         raise errors.HypervisorError(
             f"{err}. The guest has {number - 1} vCPUs; the same call again goes on from there"
@@ -154,18 +156,18 @@ def _add(
         ) from err
 
 
-def places(guest: Guest) -> list[dict[str, Any]]:
+def places(guest: Guest) -> list[HotpluggableCpu]:
     """Give what QEMU tells of all places for vCPUs, in the order in which they are taken.
 
     Raises:
         errors.HypervisorError: it does not tell.
     """
     with guest.monitor() as qmp:
-        told = qmp.GetHotpluggableCPUs()
+        told = growth.query_hotpluggable_cpus(qmp)
     return sorted(told, key=lambda entry: read_place(entry).order)
 
 
-def was_added(entry: dict[str, Any]) -> bool:
+def was_added(entry: HotpluggableCpu) -> bool:
     """Tell whether a place, as QEMU tells of it, has a vCPU that was added while the guest runs."""
     return _is_added(read_place(entry))
 
@@ -181,7 +183,7 @@ def bring_online(guest: Guest, patience: float = _PATIENCE) -> None:
             be asked again.
     """
     with guest.monitor() as qmp:
-        have = len(qmp.GetCpuInformation())
+        have = len(control.query_cpus_fast(qmp))
     if not os.path.exists(guest.files.qga):
         raise errors.HotplugError(
             f"the guest was started without a guest agent ({constants.HV_USE_GUEST_AGENT})."

@@ -11,6 +11,7 @@ from ganeti.hypervisor import hv_base
 
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control, growth
 from ganeti_hv_kvm.qmp_values import run_state
 
 if TYPE_CHECKING:
@@ -68,12 +69,12 @@ def balloon(
                 f" {added // MIB} MiB while it runs, which only a shutdown takes back. Nothing was"
                 " changed"
             )
-        qmp.execute_qmp("balloon", {"value": goal})
-        state = run_state.ask(qmp)
+        control.balloon(qmp, goal)
+        state = control.query_status(qmp)
         actual = wait(
             qmp,
             "BALLOON_CHANGE",
-            lambda: int(qmp.execute_qmp("query-balloon")["actual"]),
+            lambda: control.query_balloon(qmp),
             goal,
             patience=patience if state.is_running else 0.0,
             limit=limit,
@@ -91,7 +92,7 @@ def _added(qmp: QmpConnection) -> int:
     """Bytes that a guest was given while it runs (memory_hotplug_method)."""
     if generation.MEMORY_METHOD is None:
         return 0
-    return sum(device.size for device in qmp.memory_devices())
+    return sum(device.size for device in growth.query_memory_devices(qmp))
 
 
 def wait(

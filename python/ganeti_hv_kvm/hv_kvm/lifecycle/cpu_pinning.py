@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 
 #: One list of CPU numbers for the whole guest, or one for each of its vCPUs.
 CpuMask = list[list[int]]
@@ -111,7 +112,7 @@ def vcpu_threads(guest: Guest) -> dict[int, int]:
         errors.HypervisorError: QEMU does not answer.
     """
     with guest.monitor() as qmp:
-        cpus = qmp.execute_qmp("query-cpus-fast")
+        cpus = control.query_cpus_fast(qmp)
     return {cpu["cpu-index"]: cpu["thread-id"] for cpu in cpus}
 
 

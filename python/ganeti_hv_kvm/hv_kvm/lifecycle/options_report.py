@@ -20,6 +20,7 @@ from ganeti_hv_kvm.hv_kvm.guest.disk_limits import DiskLimits
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.host import nic_mtu
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control, disks
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
@@ -130,7 +131,7 @@ def _limit(
 def _threads(
     guest: Guest, runtime: KVMRuntime, qmp: QmpConnection, options: Options
 ) -> Iterator[Row]:
-    threads = iothreads.count_in_qemu(qmp.execute_qmp("query-iothreads"))
+    threads = iothreads.count_in_qemu(disks.query_iothreads(qmp))
     hvp = guest.hvp(runtime) | iothreads.as_parameter(options)
     vcpus = command_line.vcpus_of(runtime.kvm_cmd)
     # where threads cannot serve the disks, or fewer do, that is said by the number alone
@@ -152,16 +153,18 @@ def _memory(qmp: QmpConnection, options: Options) -> Iterator[Row]:
 def _huge_pages(qmp: QmpConnection) -> str:
     path = f"/objects/{memory_backing.ID}"
     try:
-        if not qmp.execute_qmp("qom-get", {"path": path, "property": "hugetlb"}):
+        if not control.qom_get(qmp, path, "hugetlb"):
             return _NONE
-        size = qmp.execute_qmp("qom-get", {"path": path, "property": "hugetlbsize"})
+        size = control.qom_get(qmp, path, "hugetlbsize")
     except errors.HypervisorError:
         return _NONE  # memory of another kind has no such property
-    return {2 << 20: "2M", 1 << 30: "1G"}.get(size, "default")
+    return (
+        {2 << 20: "2M", 1 << 30: "1G"}.get(size, "default") if isinstance(size, int) else _UNKNOWN
+    )
 
 
 def _host_nodes(qmp: QmpConnection) -> str:
-    for one in qmp.execute_qmp("query-memdev"):
+    for one in control.query_memdev(qmp):
         nodes = one.get("host-nodes") if isinstance(one, dict) else None
         if one.get("id") == memory_backing.ID and isinstance(nodes, list) and nodes:
             first, last = nodes[0], nodes[-1]

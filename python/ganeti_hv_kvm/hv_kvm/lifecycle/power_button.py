@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ganeti_hv_kvm.errors import QmpLostError, QmpRefusedError
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 from ganeti_hv_kvm.qmp_values.run_state import RunState
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def press(qmp: QmpConnection, name: str, state: RunState) -> None:
     if state.status == _ASLEEP:
         _wake(qmp, name)
         return
-    qmp.execute_qmp("system_powerdown")
+    control.system_powerdown(qmp)
     if not state.is_running:
         logging.warning(
             "The guest of %s %s: it can obey its power button only once it runs again",
@@ -48,14 +49,14 @@ def _wake(qmp: QmpConnection, name: str) -> None:
     """Wake a guest, and press its power button until it has certainly noticed."""
     logging.info("The guest of %s sleeps: waking it, so that it can shut down", name)
     try:
-        qmp.execute_qmp("system_wakeup")
+        control.system_wakeup(qmp)
     except QmpRefusedError as err:
         # It may have woken up by itself meanwhile.
         logging.warning("The guest of %s could not be woken: %s", name, err)
-    qmp.execute_qmp("system_powerdown")
+    control.system_powerdown(qmp)
     try:
         for seconds in _WHILE_WAKING:
             time.sleep(seconds)
-            qmp.execute_qmp("system_powerdown")
+            control.system_powerdown(qmp)
     except QmpLostError as err:
         logging.info("The QEMU of %s has gone: %s", name, err)

@@ -20,7 +20,7 @@ from ganeti_hv_kvm.hv_kvm.guest import files as instance_files
 from ganeti_hv_kvm.hv_kvm.guest import machine_type, process
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.host import nic_scripts
-from ganeti_hv_kvm.qmp_values import run_state
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 from ganeti_hv_kvm.qmp_values.run_state import RunState
 
 from . import next_start, power_button, stop
@@ -190,7 +190,7 @@ class _Ending:
         connection.timeout = min(connection.timeout, left)
         try:
             with connection as qmp:
-                state = run_state.ask(qmp)
+                state = control.query_status(qmp)
                 self._check_is_ours(state)
                 power_button.press(qmp, self._name, state)
         except _Elsewhere as err:

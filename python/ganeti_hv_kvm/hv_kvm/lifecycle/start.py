@@ -34,14 +34,15 @@ from ganeti_hv_kvm.hv_kvm.host import (
 from ganeti_hv_kvm.hv_kvm.host.taps import HostNic
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 
 from . import balloon, cpu_pinning, huge_pages, new_runtime, options_fit, user_shutdown
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
-#: QMP's name and arguments
-Command = tuple[str, dict[str, Any] | None]
+#: What a QEMU is told when it is there, by a connected monitor.
+Command = Callable[["QmpConnection"], None]
 
 
 def start_new(guest: Guest, block_devices: Any, startup_paused: bool) -> None:
@@ -295,9 +296,9 @@ class Start:
         grown = room is not None and room.requested(wanted) > 0
         less = wanted < self.guest.instance.beparams[constants.BE_MAXMEM] and not grown
         if less and command_line.has_balloon(self.runtime.kvm_cmd):
-            yield "balloon", {"value": wanted * balloon.MIB}
+            yield partial(control.balloon, size=wanted * balloon.MIB)
         if command_line.START_PAUSED not in self.runtime.kvm_cmd:
-            yield "cont", None
+            yield control.cont
 
     def _give_commands(self, commands: list[Command]) -> None:
         limits = disk_limits.of(self.guest.instance.hvparams, self.options)
@@ -306,8 +307,8 @@ class Start:
         with self.guest.monitor() as qmp:
             if limits:
                 self._limit_disks(qmp, limits)
-            for command, arguments in commands:
-                qmp.execute_qmp(command, arguments)
+            for command in commands:
+                command(qmp)
 
     def _limit_disks(self, qmp: QmpConnection, limits: GuestLimits) -> None:
         disks = boot_type.numbered_data_disks(self.runtime.kvm_disks)
@@ -341,7 +342,7 @@ def check_down(name: str, pid_alive: PidAlive) -> None:
 def _set_passwords(passwords: dict[str, str]) -> Iterator[Command]:
     """Give QEMU its passwords; until then it lets nobody in."""
     for protocol, password in passwords.items():
-        yield "set_password", {"protocol": protocol, "password": password}
+        yield partial(control.set_password, protocol=protocol, password=password)
 
 
 def _read_password(path: str) -> str:

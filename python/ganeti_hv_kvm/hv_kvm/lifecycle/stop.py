@@ -13,7 +13,7 @@ from ganeti_hv_kvm.hv_kvm.guest.files import InstanceFiles
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.host import firmware_mappings, nic_scripts
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
-from ganeti_hv_kvm.qmp_values import run_state
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 
 from . import power_button
 
@@ -66,7 +66,7 @@ def power_down(guest: Guest, timeout: float | None) -> bool:
         if timeout is not None:
             connection.timeout = min(connection.timeout, max(timeout, _LEAST))
         with connection as qmp:
-            power_button.press(qmp, files.name, run_state.ask(qmp))
+            power_button.press(qmp, files.name, control.query_status(qmp))
         asked = True
     except errors.HypervisorError as err:
         if timeout is None:

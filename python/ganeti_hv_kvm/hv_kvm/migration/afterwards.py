@@ -22,6 +22,7 @@ from ganeti_hv_kvm.hv_kvm.guest.files import (
     remove_keys,
 )
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 from ganeti_hv_kvm.migration_decision import NodeState, has_left, is_at_rest
 
 from . import departure, paused_record
@@ -63,7 +64,7 @@ def notice(guest: Guest) -> None:
                 departure.mark_left(guest.instance)
             return
         if noted and _may_go_on(noted, seen):
-            qmp.ContinueGuestEmulation()
+            control.cont(qmp)
             logging.warning("%s was left paused by its aborted migration: it goes on", guest.name)
             paused_record.remove(guest)
             departure.forget(guest.name)

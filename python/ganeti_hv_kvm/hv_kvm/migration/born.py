@@ -17,6 +17,7 @@ from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, generation
 from ganeti_hv_kvm.hv_kvm.guest import machine_type
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import disks
 
 from . import hardware
 from .side import monitor
@@ -51,7 +52,7 @@ def tell(guest: Guest, runtime: list[Any]) -> dict[str, Any]:
         with monitor(guest) as qmp:
             told[_MACHINE] = machine_type.ask(qmp)
             if _on_ide(runtime) and any(runtime[_DISKS:]):
-                answer = qmp.execute_qmp("query-block")
+                answer = disks.query_block(qmp)
                 names = [str(one.get("device")) for one in answer if isinstance(one, dict)]
                 by_drive = any(map(_OWN_NAME.fullmatch, names))
                 told[_IDE] = ide.DRIVE if by_drive else ide.BLOCKDEV

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ganeti import constants, errors
 
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
+
 if TYPE_CHECKING:
     from ganeti import objects
 
@@ -36,14 +38,14 @@ def set_all(instance: objects.Instance, qmp: QmpConnection) -> None:
         errors.HypervisorError: QEMU does not know one of them, or cannot combine them.
     """
     if names := of(instance):
-        qmp.SetMigrationCapabilities(names, True)
+        verbs.migrate_set_capabilities(qmp, names, True)
 
 
 def clear_all(instance: objects.Instance, qmp: QmpConnection) -> None:
     """Switch them off. The next migration sets its own: a failure is only logged."""
     if names := of(instance):
         try:
-            qmp.SetMigrationCapabilities(names, False)
+            verbs.migrate_set_capabilities(qmp, names, False)
         except errors.HypervisorError as err:
             logging.warning(
                 "QEMU of %s keeps the capabilities %s: %s", instance.name, ", ".join(names), err

@@ -14,6 +14,7 @@ from ganeti import errors
 
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
 
 from . import capabilities
 
@@ -43,12 +44,12 @@ def switch_on(qmp: QmpConnection, number: int) -> None:
     Raises:
         errors.HypervisorError: QEMU cannot.
     """
-    qmp.SetMigrationCapabilities([_CAPABILITY], True)
-    qmp.execute_qmp("migrate-set-parameters", {_NUMBER: number})
+    verbs.migrate_set_capabilities(qmp, [_CAPABILITY], True)
+    verbs.migrate_set_parameters(qmp, {_NUMBER: number})
 
 
 def _is_on(qmp: QmpConnection) -> bool:
-    told = qmp.execute_qmp("query-migrate-capabilities")
+    told = verbs.query_migrate_capabilities(qmp)
     return any(
         one.get("capability") == _CAPABILITY and one.get("state") is True
         for one in (told if isinstance(told, list) else ())
@@ -63,8 +64,8 @@ def switch_off(qmp: QmpConnection) -> None:
         errors.HypervisorError: QEMU refuses.
     """
     if _is_on(qmp):
-        qmp.SetMigrationCapabilities([_CAPABILITY], False)
-        qmp.execute_qmp("migrate-set-parameters", {_NUMBER: _DEFAULT})
+        verbs.migrate_set_capabilities(qmp, [_CAPABILITY], False)
+        verbs.migrate_set_parameters(qmp, {_NUMBER: _DEFAULT})
 
 
 def end(guest: Guest, qmp: QmpConnection) -> None:

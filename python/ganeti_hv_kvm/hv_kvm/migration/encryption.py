@@ -16,6 +16,8 @@ from ganeti_hv_kvm.hv_kvm.guest import files as instance_files
 from ganeti_hv_kvm.hv_kvm.guest import key_files, process_view
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.guest.key_files import Owner
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
 
 from . import key
 
@@ -45,10 +47,7 @@ def lend(guest: Guest, qmp: QmpConnection, part: str, number: str) -> None:
     take_back(qmp)
     key_files.write(folder, secret, owner)
     try:
-        qmp.execute_qmp(
-            "object-add",
-            {"qom-type": "tls-creds-psk", "id": _OBJECT, "endpoint": part, "dir": as_seen},
-        )
+        control.object_add(qmp, "tls-creds-psk", _OBJECT, {"endpoint": part, "dir": as_seen})
     except BaseException:
         instance_files.remove_keys(guest.files)
         raise
@@ -78,7 +77,7 @@ def has_key(qmp: QmpConnection) -> bool:
     Raises:
         errors.HypervisorError: it does not tell.
     """
-    found = qmp.execute_qmp("qom-list", {"path": "/objects"})
+    found = control.qom_list(qmp, "/objects")
     names = [one.get("name") for one in found if isinstance(one, dict)]
     return _OBJECT in names
 
@@ -90,7 +89,7 @@ def switch_on(qmp: QmpConnection) -> None:
         errors.HypervisorError: it refuses.
     """
     # nobody has a certificate in which there could be a name
-    qmp.execute_qmp("migrate-set-parameters", {"tls-creds": _OBJECT, "tls-hostname": ""})
+    verbs.migrate_set_parameters(qmp, {"tls-creds": _OBJECT, "tls-hostname": ""})
 
 
 def take_back(qmp: QmpConnection) -> None:
@@ -100,8 +99,8 @@ def take_back(qmp: QmpConnection) -> None:
         errors.HypervisorError: it does not tell, or refuses.
     """
     if has_key(qmp):
-        qmp.execute_qmp("migrate-set-parameters", {"tls-creds": ""})
-        qmp.execute_qmp("object-del", {"id": _OBJECT})
+        verbs.migrate_set_parameters(qmp, {"tls-creds": ""})
+        control.object_del(qmp, _OBJECT)
 
 
 def end(guest: Guest, qmp: QmpConnection) -> None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
 from ganeti_hv_kvm.hv_kvm.guest.files import InstanceFiles
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
 from ganeti_hv_kvm.qmp_values.migration import Migration
 
 from . import capabilities
@@ -137,14 +138,17 @@ def read(files: InstanceFiles) -> dict[str, Any] | None:
 
 
 def raise_limit(
-    files: InstanceFiles, instance: objects.Instance, qmp: QmpConnection, progress: Progress
+    files: InstanceFiles,
+    instance: objects.Instance,
+    limit_downtime: Callable[[int], object],
+    progress: Progress,
 ) -> int | None:
     """Let the guest stand still for longer, if it is time for that.
 
     What fails is logged: the migration goes on, and the next look tries again.
 
     Args:
-        qmp: the monitor of a QEMU whose migration is "active".
+        limit_downtime: tells a QEMU whose migration is "active", milliseconds.
 
     Returns:
         The new limit in milliseconds; None if it stays as it is.
@@ -159,7 +163,7 @@ def raise_limit(
         return None
     raised = min(max(limit + 1, limit * (10 + pace.tenths) // 10), pace.most)
     try:
-        qmp.SetMigrationDowntime(raised)
+        limit_downtime(raised)
         write(files, {"downtime": raised, "last_step": now})
     except errors.HypervisorError as err:
         logging.warning("%s may not stand still for longer: %s", files.name, err)
@@ -209,8 +213,8 @@ def slow_down(name: str, qmp: QmpConnection) -> None:
         return
     steps = {"max-cpu-throttle": most, "cpu-throttle-initial": min(most, _FIRST_THROTTLE)}
     try:
-        qmp.execute_qmp("migrate-set-parameters", steps)
-        qmp.SetMigrationCapabilities([_AUTO_CONVERGE], True)
+        verbs.migrate_set_parameters(qmp, steps)
+        verbs.migrate_set_capabilities(qmp, [_AUTO_CONVERGE], True)
     except errors.HypervisorError as err:
         logging.warning("QEMU of %s does not slow its guest down: %s", name, err)
 
@@ -219,6 +223,6 @@ def stop_slowing_down(name: str, qmp: QmpConnection) -> None:
     """Undo ``slow_down``; a failure is only logged."""
     if settings.MIGRATION_THROTTLE.value():
         try:
-            qmp.SetMigrationCapabilities([_AUTO_CONVERGE], False)
+            verbs.migrate_set_capabilities(qmp, [_AUTO_CONVERGE], False)
         except errors.HypervisorError as err:
             logging.warning("QEMU of %s may slow its guest down once more: %s", name, err)

@@ -124,7 +124,9 @@ class MigrationMethods(GuestAccess):
         active = query_migrate.get("status") == constants.HV_MIGRATION_ACTIVE
         if active and not status.postcopy_status:
             files = self._Files(instance.name)
-            if raised := endless.raise_limit(files, instance, self._OpenQmp(), _progress(status)):
+            if raised := endless.raise_limit(
+                files, instance, self._OpenQmp().SetMigrationDowntime, _progress(status)
+            ):
                 tell_limit(status, raised)
 
     def _MaybeCancelStuckMigration(self, instance: objects.Instance, status: Any) -> bool:

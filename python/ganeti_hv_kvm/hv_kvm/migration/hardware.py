@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ganeti import errors
 
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import devices
+
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
@@ -32,7 +34,7 @@ def ask(qmp: QmpConnection) -> dict[str, str]:
     """
     found = {}
     try:
-        for device in qmp.execute_qmp("query-pci")[0]["devices"]:
+        for device in devices.devices_of_first_pci_bus(qmp):
             numbers = device["id"]
             name = str(device.get("qdev_id") or "")[: _LONGEST // 2]
             what = f"{numbers['vendor']:04x}:{numbers['device']:04x} {name}".rstrip()

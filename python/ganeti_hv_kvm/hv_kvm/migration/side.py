@@ -10,8 +10,8 @@ from ganeti import errors
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
 from ganeti_hv_kvm.hv_kvm.guest import process as instance_process
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
 from ganeti_hv_kvm.migration_decision import NodeState
-from ganeti_hv_kvm.qmp_values import migration as answers
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
@@ -76,9 +76,9 @@ def ask(qmp: QmpConnection) -> NodeState:
         errors.HypervisorError: it does not answer, or with nonsense.
     """
     # First the migration: a run state that is older than the status could hide a switch-over.
-    migration = answers.read_migration(qmp.GetMigrationStatus())
+    migration = verbs.query_migrate(qmp)
     return NodeState(
         status=migration.status,
         error=migration.error,
-        run_state=answers.read_run_state(qmp.execute_qmp("query-status")),
+        run_state=verbs.run_state(qmp),
     )

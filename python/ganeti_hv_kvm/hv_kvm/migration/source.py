@@ -11,6 +11,8 @@ from ganeti import constants, errors, utils
 from ganeti_hv_kvm.hv_kvm.command_line import START_PAUSED
 from ganeti_hv_kvm.hv_kvm.guest import process as instance_process
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
 from ganeti_hv_kvm.migration_decision import (
     AtSource,
     NodeState,
@@ -72,14 +74,14 @@ def migrate(guest: Guest, target: str, live: bool) -> None:
 
 def _send(guest: Guest, qmp: QmpConnection, target: tuple[str, int], pause: bool) -> None:
     hvp = guest.instance.hvparams
-    qmp.SetMigrationParameters(
-        hvp[constants.HV_MIGRATION_BANDWIDTH] * _MIB, hvp[constants.HV_MIGRATION_DOWNTIME]
+    verbs.limit(
+        qmp, hvp[constants.HV_MIGRATION_BANDWIDTH] * _MIB, hvp[constants.HV_MIGRATION_DOWNTIME]
     )
     capabilities.set_all(guest.instance, qmp)
     endless.slow_down(guest.name, qmp)
     if pause:
-        qmp.StopGuestEmulation()
-    qmp.StartMigration(*target)
+        control.stop(qmp)
+    verbs.migrate(qmp, *target)
 
 
 def _check_can_leave(guest: Guest, seen: NodeState) -> None:
@@ -105,7 +107,7 @@ def _take_back(guest: Guest, paused: bool) -> None:
             if not is_at_rest(seen):
                 return
             if paused and seen.run_state == "paused":
-                qmp.ContinueGuestEmulation()
+                control.cont(qmp)
             capabilities.clear_all(guest.instance, qmp)
             endless.stop_slowing_down(guest.name, qmp)
             way.end(guest, qmp)
@@ -236,7 +238,7 @@ def _settle(guest: Guest, seen: NodeState) -> _Settled:
                     _pause(guest, qmp)
                     paused_here = True
                 elif action is AtSource.CANCEL:
-                    qmp.CancelMigration()
+                    verbs.migrate_cancel(qmp)
                 elif action is not AtSource.WAIT:
                     return _Settled(action, seen, paused_here)
                 if time.monotonic() > end:
@@ -259,7 +261,7 @@ def _pause(guest: Guest, qmp: QmpConnection) -> None:
         paused_record.write(guest, "running", aborted=True)
     except errors.HypervisorError as err:
         logging.warning("%s", err)
-    qmp.StopGuestEmulation()
+    control.stop(qmp)
 
 
 def _undecided(seen: NodeState) -> AtSource:
@@ -276,7 +278,7 @@ def _stay(guest: Guest, live: bool, *, paused_here: bool) -> None:
         seen = ask(qmp)
         if seen.run_state in ("paused", "postmigrate"):
             if paused_here or _was_running(guest, live):
-                qmp.ContinueGuestEmulation()
+                control.cont(qmp)
             else:
                 logging.info("Instance %s was paused before its migration: it stays so", guest.name)
         capabilities.clear_all(guest.instance, qmp)

@@ -6,13 +6,14 @@ end is "active"; an end that is no success is an error, for its text reaches the
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, errors, objects
 
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
-from ganeti_hv_kvm.qmp_values import migration as answers
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
 from ganeti_hv_kvm.qmp_values.migration import Migration
 
 from . import capabilities, endless, source
@@ -50,13 +51,13 @@ def get(guest: Guest) -> Any:
             f"QEMU of instance {guest.name} ended while the guest was being sent"
         )
     with monitor(guest) as qmp:
-        answer = answers.read_migration(qmp.GetMigrationStatus())
+        answer = verbs.query_migrate(qmp)
         state = answer.status
         if state in _ENDED_BADLY:
             raise errors.HypervisorError(_failure(guest, state, answer.error))
         if state == "pre-switchover":
             # the capability pause-before-switchover: nobody else would tell QEMU to go on
-            qmp.execute_qmp("migrate-continue", {"state": state})
+            verbs.migrate_continue(qmp, state)
         active = state == constants.HV_MIGRATION_ACTIVE
         progress = Progress(answer.transferred or 0, answer.total or 0)
         too_much = _why_not_on(guest, answer, progress) if active else None
@@ -66,7 +67,12 @@ def get(guest: Guest) -> Any:
         if switched:
             too_much = None
         elif active and not too_much:
-            raised = endless.raise_limit(guest.files, guest.instance, qmp, progress)
+            raised = endless.raise_limit(
+                guest.files,
+                guest.instance,
+                functools.partial(verbs.limit_downtime, qmp),
+                progress,
+            )
     if too_much and _is_cancelled(guest, too_much):
         raise errors.HypervisorError(
             f"The migration of instance {guest.name} was cancelled: {too_much};"
@@ -105,7 +111,7 @@ def _start_postcopy(guest: Guest, qmp: QmpConnection, passes: int) -> bool:
     if passes < POSTCOPY_AFTER_PASSES or not capabilities.has_postcopy(guest.instance):
         return False
     try:
-        qmp.StartPostcopyMigration()
+        verbs.migrate_start_postcopy(qmp)
     except errors.HypervisorError as err:
         # it may have ended meanwhile; the next look tells
         logging.warning("%s was not switched to postcopy: %s", guest.name, err)

@@ -15,6 +15,7 @@ from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.lifecycle.start import Start, check_down
 from ganeti_hv_kvm.hv_kvm.qemu import binary
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 from ganeti_hv_kvm.migration_decision import AtTarget, NodeState, at_target
 
 from . import born, capabilities, departure, incoming_nics, info, way
@@ -99,7 +100,7 @@ def _take_over(guest: Guest, text: str) -> None:
     incoming_nics.after_arrival(guest, text)
     with monitor(guest) as qmp:
         if action is AtTarget.RESUME and info.was_running(guest.instance, text):
-            qmp.ContinueGuestEmulation()
+            control.cont(qmp)
         capabilities.clear_all(guest.instance, qmp)
         way.end(guest, qmp)
     if problem:
@@ -157,7 +158,7 @@ def _last_chance(guest: Guest) -> NodeState:
     """
     try:
         with monitor(guest) as qmp:
-            qmp.StopGuestEmulation()
+            control.stop(qmp)
             return _look_until_quiet(qmp)
     except errors.HypervisorError as err:
         logging.warning("QEMU of %s, which waits for its guest: %s", guest.name, err)

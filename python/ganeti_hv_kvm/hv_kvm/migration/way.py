@@ -11,7 +11,7 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
-from ganeti_hv_kvm.hv_kvm.qemu.migration_commands import tcp_uri
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
 
 from . import channels, encryption, key, offer
 from .offer import Offer, Wish
@@ -100,7 +100,7 @@ def wait_for(guest: Guest, qmp: QmpConnection, offered: Offer, address: str) -> 
     except errors.HypervisorError as err:
         raise _not_accepted(guest, err) from err
     try:
-        qmp.execute_qmp("migrate-incoming", {"uri": tcp_uri(address, port)})
+        verbs.migrate_incoming(qmp, address, port)
     except errors.HypervisorError as err:
         raise errors.HypervisorError(
             f"Instance {guest.name} was not accepted, and runs on where it is: QEMU cannot listen"

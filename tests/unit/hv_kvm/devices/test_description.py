@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ganeti_hv_kvm.hv_kvm.devices import description
-from ganeti_hv_kvm.hv_kvm.qemu.device_commands import tap_fd_names
+from ganeti_hv_kvm.hv_kvm.qemu.verbs.nics import tap_fd_names
 
 DISK = {"driver": "virtio-blk-pci", "id": "disk-1", "bus": "pci.0", "addr": "0xd"}
 NIC = {"driver": "virtio-net-pci", "id": "nic-1", "bus": "pci.0", "addr": "0xe"}

@@ -20,7 +20,7 @@ __all__ = ["peer"]
 def guest(path: str, have: int) -> Any:
     @contextlib.contextmanager
     def monitor() -> Iterator[Any]:
-        yield SimpleNamespace(GetCpuInformation=lambda: [{}] * have)
+        yield SimpleNamespace(execute_qmp=lambda command: [{}] * have)
 
     return SimpleNamespace(name="web1", files=SimpleNamespace(qga=path), monitor=monitor)
 

@@ -44,9 +44,6 @@ class Qemu:
             self.process.wait()
         return {"status": self.status, "running": self.status == "running"}
 
-    def Powerdown(self) -> None:
-        self.execute_qmp("system_powerdown")
-
 
 @pytest.fixture
 def qemu():

@@ -27,6 +27,7 @@ class Qmp:
     def __init__(self, seen, *drives):
         self._seen = seen
         self._answers = {
+            "query-migrate": {"status": seen.status},
             "query-status": {"status": seen.run_state},
             "qom-get": "pc-i440fx-7.2-machine",
             "query-block": [{"device": drive} for drive in drives],
@@ -39,9 +40,6 @@ class Qmp:
 
     def __exit__(self, *error):
         return None
-
-    def GetMigrationStatus(self):
-        return {"status": self._seen.status}
 
     def execute_qmp(self, command, arguments=None):
         return self._answers[command]

@@ -1,11 +1,10 @@
-"""vCPUs and memory for a guest that runs: part of QmpConnection."""
+"""vCPUs and memory for a guest that runs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from ganeti import errors
 
@@ -13,10 +12,15 @@ from ganeti_hv_kvm.qmp_values import memory_devices
 from ganeti_hv_kvm.qmp_values.memory_devices import MemoryDevice
 from ganeti_hv_kvm.qmp_values.run_state import quoted
 
+from . import control, devices
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm._native import QmpConnection
+    from ganeti_hv_kvm.qmp_values.replies import HotpluggableCpu, MemorySize
+
 HOTPLUGGABLE_CPUS = "query-hotpluggable-cpus"
 
-#: Where QEMU keeps devices that were given an id.
-_PERIPHERAL = "/machine/peripheral/"
+_PERIPHERAL = f"{devices.PERIPHERAL}/"
 # From the largest to the smallest; which of them a machine has is QEMU's to say.
 _LEVELS = ("socket-id", "die-id", "cluster-id", "module-id", "core-id", "thread-id")
 _NUMA_NODE = "node-id"
@@ -51,7 +55,7 @@ class VcpuPlace(NamedTuple):
         return path.removeprefix(_PERIPHERAL) if path.startswith(_PERIPHERAL) else None
 
     @property
-    def device(self) -> dict[str, Any]:
+    def device(self) -> dict[str, object]:
         """What -device and ``device_add`` want for a vCPU here."""
         return {"driver": self.driver, "id": self.added_as or self.devid, **self.props}
 
@@ -95,51 +99,33 @@ def read_places(answer: object) -> list[VcpuPlace]:
     return sorted(map(read_place, answer), key=lambda place: place.order)
 
 
-class GrowthCommands:
-    """Mixed into the connection; each method raises ``errors.HypervisorError``."""
+def query_hotpluggable_cpus(qmp: QmpConnection) -> list[HotpluggableCpu]:
+    """Give the reply as it is: all places for vCPUs, taken and free."""
+    answer: list[HotpluggableCpu] = qmp.execute_qmp(HOTPLUGGABLE_CPUS)
+    return answer
 
-    if TYPE_CHECKING:
-        execute_qmp: Callable[..., Any]
-        _open: Callable[[], AbstractContextManager[None]]
 
-        def _give(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any: ...
-        def release_device(self, devid: str, timeout: float | None = None) -> None:
-            """See ``UnplugCommands``."""
+def vcpu_places(qmp: QmpConnection) -> list[VcpuPlace]:
+    """Give all places for vCPUs, in the order in which they are taken."""
+    return read_places(query_hotpluggable_cpus(qmp))
 
-    def GetHotpluggableCPUs(self) -> list[dict[str, Any]]:
-        """QEMU's answer to query-hotpluggable-cpus: all places for vCPUs, taken and free."""
-        answer: list[dict[str, Any]] = self._give(HOTPLUGGABLE_CPUS)
-        return answer
 
-    def HotAddvCPU(self, cpu: Mapping[str, Any] | Any) -> None:
-        """Give the guest a vCPU; its operating system brings it online.
+def add_vcpu(qmp: QmpConnection, place: VcpuPlace) -> None:
+    """Give the guest a vCPU at a free place; its operating system brings it online."""
+    devices.device_add(qmp, place.device)
 
-        Args:
-            cpu: a free place, as ``GetHotpluggableCPUs`` tells of it, or a ``types.QMPVCPUItem``.
-        """
-        device = cpu.to_qmp_vcpu() if hasattr(cpu, "to_qmp_vcpu") else read_place(cpu).device
-        self._give("device_add", device)
 
-    def HotDelvCPU(self, cpu_id: str) -> None:
-        """Ask the guest to let go of a vCPU that was added, and wait until it has."""
-        self.release_device(cpu_id)
+def query_memory_size_summary(qmp: QmpConnection) -> MemorySize:
+    """Ask how much memory the guest was started with, and was given since."""
+    answer: MemorySize = qmp.execute_qmp("query-memory-size-summary")
+    return answer
 
-    def vcpu_places(self) -> list[VcpuPlace]:
-        """Give all places for vCPUs, in the order in which they are taken."""
-        return read_places(self.GetHotpluggableCPUs())
 
-    def QueryMemorySummary(self) -> dict[str, Any]:
-        """QEMU's answer to query-memory-size-summary; bytes."""
-        answer: dict[str, Any] = self._give("query-memory-size-summary")
-        return answer
+def query_memory_devices(qmp: QmpConnection) -> list[MemoryDevice]:
+    """Give the guest's virtio-mem devices."""
+    return memory_devices.read(qmp.execute_qmp(memory_devices.COMMAND))
 
-    def memory_devices(self) -> list[MemoryDevice]:
-        """Give the guest's virtio-mem devices."""
-        return memory_devices.read(self._give(memory_devices.COMMAND))
 
-    def request_memory(self, devid: str, size: int) -> None:
-        """Ask the guest to have so many bytes of a virtio-mem device."""
-        self._give(
-            "qom-set",
-            {"path": f"{_PERIPHERAL}{devid}", "property": "requested-size", "value": size},
-        )
+def request_memory(qmp: QmpConnection, devid: str, size: int) -> None:
+    """Ask the guest to have so many bytes of a virtio-mem device."""
+    control.qom_set(qmp, f"{_PERIPHERAL}{devid}", "requested-size", size)

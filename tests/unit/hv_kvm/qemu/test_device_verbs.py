@@ -1,8 +1,7 @@
-"""The commands as methods of QmpConnection, where QEMU itself is not needed to see what they do."""
+"""Verbs for devices, where no QEMU is needed to see what they do; Ganeti's names for them."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from ganeti import constants, errors, objects
 
 from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
-from ganeti_hv_kvm.hv_kvm.qemu.device_commands import BlockdevDeviceCommands, DriveDeviceCommands
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import control, devices, disks
 
 ALL = frozenset({"add-fd", "blockdev-add", "device_add", "getfd", "netdev_add"})
 
@@ -21,28 +20,13 @@ class Recorder:
     version = (7, 2, 0)
     supported_commands = ALL
 
-    def __new__(cls, **_: Any) -> Any:
-        return super().__new__(cls, "/nonexistent")  # type: ignore[call-arg]
-
     def __init__(self, **answers: Any) -> None:
         self.given: list[tuple[str, Any]] = []
         self._answers = {name.replace("_qmp_", "-"): value for name, value in answers.items()}
 
-    @contextlib.contextmanager
-    def _open(self):
-        yield
-
     def execute_qmp(self, command: str, arguments: Any = None, **_: Any) -> Any:
         self.given.append((command, arguments))
         return self._answers.get(command, {})
-
-
-class BlockdevRecorder(Recorder, BlockdevDeviceCommands):
-    pass
-
-
-class DriveRecorder(Recorder, DriveDeviceCommands):
-    pass
 
 
 def disk() -> Any:
@@ -52,31 +36,34 @@ def disk() -> Any:
 
 
 def test_the_generation_of_ganeti_decides_on_the_form_of_a_disk() -> None:
-    known = hasattr(constants, "HT_DISCARD_DEFAULT")
-    expected = DriveDeviceCommands if known else BlockdevDeviceCommands
-    assert issubclass(QmpConnection, expected)
+    by_drive = hasattr(constants, "HT_DISCARD_DEFAULT")
+    expected = disks.add_with_drive if by_drive else disks.add_with_node
+    assert positional(QmpConnection.HotAddDisk)[1:] == positional(expected)[1:]
 
 
 @pytest.mark.parametrize(
-    ("method", "names"),
+    ("function", "names"),
     [
-        (BlockdevDeviceCommands.HotAddDisk,
-         ["disk", "access_mode", "cache_writeback", "direct", "blockdevice"]),
-        (DriveDeviceCommands.HotAddDisk, ["disk", "devid", "uri", "drive_add_fn"]),
+        (disks.add_with_node,
+         ["qmp", "disk", "access_mode", "cache_writeback", "direct", "blockdevice"]),
+        (disks.add_with_drive, ["qmp", "disk", "devid", "uri", "drive_add_fn"]),
         (QmpConnection.HotAddNic,
-         ["nic", "devid", "tapfds", "vhostfds", "features", "is_chrooted"]),
+         ["self", "nic", "devid", "tapfds", "vhostfds", "features", "is_chrooted"]),
     ],
 )  # fmt: skip
-def test_arguments_as_in_the_original(method: Any, names: list[str]) -> None:
-    parameters = inspect.signature(method).parameters.values()
-    positional = [one.name for one in parameters if one.kind is not one.KEYWORD_ONLY]
-    assert positional == ["self", *names]
+def test_arguments_as_in_the_original(function: Any, names: list[str]) -> None:
+    assert positional(function) == names
+
+
+def positional(function: Any) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [one.name for one in parameters if one.kind is not one.KEYWORD_ONLY]
 
 
 def test_a_remote_storage_is_opened_by_qemu() -> None:
-    recorder = BlockdevRecorder()
+    recorder = Recorder()
     node = {"driver": "raw", "node-name": "disk-1", "file": {"driver": "rbd", "pool": "a"}}
-    recorder.HotAddDisk(disk(), constants.DISK_USERSPACE, False, False, node)
+    disks.add_with_node(recorder, disk(), constants.DISK_USERSPACE, False, False, node)
     card = {**disk().hvinfo, "drive": "disk-1", "write-cache": "off"}
     assert recorder.given == [("blockdev-add", node), ("device_add", card)]
 
@@ -84,10 +71,10 @@ def test_a_remote_storage_is_opened_by_qemu() -> None:
 def test_the_callers_description_of_a_node_stays_as_it_is(tmp_path) -> None:
     image = tmp_path / "image"
     image.touch()
-    recorder = BlockdevRecorder(**{"add-fd": {"fdset-id": 3}})
+    recorder = Recorder(**{"add-fd": {"fdset-id": 3}})
     file = {"driver": "file", "filename": str(image)}
     node = {"driver": "raw", "node-name": "disk-1", "file": file}
-    recorder.HotAddDisk(disk(), constants.DISK_KERNELSPACE, True, False, node)
+    disks.add_with_node(recorder, disk(), constants.DISK_KERNELSPACE, True, False, node)
     assert node["file"] == {"driver": "file", "filename": str(image)}
     commands = dict(recorder.given)
     assert commands["blockdev-add"]["file"]["filename"] == "/dev/fdset/3"
@@ -96,23 +83,22 @@ def test_the_callers_description_of_a_node_stays_as_it_is(tmp_path) -> None:
 
 
 def test_a_drive_is_added_by_the_callers_function() -> None:
-    recorder = DriveRecorder()
+    recorder = Recorder()
     added: list[str] = []
-    recorder.HotAddDisk(disk(), "disk-1", "rbd:pool/image", added.append)
+    disks.add_with_drive(recorder, disk(), "disk-1", "rbd:pool/image", added.append)
     assert added == ["rbd:pool/image"]
     assert recorder.given == [("device_add", {**disk().hvinfo, "drive": "disk-1"})]
 
 
 @pytest.mark.parametrize(
-    ("check", "command"),
-    [("CheckDiskHotAddSupport", "add-fd"), ("CheckNicHotAddSupport", "netdev_add")],
+    ("needs", "command"), [(devices.DISK_NEEDS, "add-fd"), (devices.NIC_NEEDS, "netdev_add")]
 )
-def test_a_qemu_that_lacks_a_command(check: str, command: str) -> None:
-    recorder = BlockdevRecorder()
-    getattr(recorder, check)()
+def test_a_qemu_that_lacks_a_command(needs: tuple[str, ...], command: str) -> None:
+    recorder = Recorder()
+    devices.check_commands(recorder, "device", needs)
     recorder.supported_commands = ALL - {command}
     with pytest.raises(errors.HotplugError, match=command):
-        getattr(recorder, check)()
+        devices.check_commands(recorder, "device", needs)
 
 
 @pytest.mark.parametrize(
@@ -124,12 +110,21 @@ def test_a_qemu_that_lacks_a_command(check: str, command: str) -> None:
     ],
 )
 def test_dynamic_auto_read_only(version: Any, schema: Any, expected: bool) -> None:
-    recorder = BlockdevRecorder(**{"query-qmp-schema": schema})
+    recorder = Recorder(**{"query-qmp-schema": schema})
     recorder.version = version
-    assert recorder.HasDynamicAutoReadOnly() is expected
+    assert control.has_dynamic_auto_read_only(recorder) is expected
 
 
 def test_the_first_free_slot() -> None:
     slots = [{"slot": number} for number in (0, 1, 2, 4)]
-    recorder = BlockdevRecorder(**{"query-pci": [{"devices": slots}]})
-    assert recorder.GetFreePCISlot() == 3
+    recorder = Recorder(**{"query-pci": [{"devices": slots}]})
+    assert devices.first_free_pci_slot(recorder) == 3
+
+
+def test_a_block_node_without_a_file_is_refused_before_anything_is_done() -> None:
+    recorder = Recorder()
+    with pytest.raises(errors.HotplugError, match="names no file"):
+        disks.add_with_node(
+            recorder, disk(), constants.DISK_KERNELSPACE, True, False, {"node-name": "disk-1"}
+        )
+    assert recorder.given == []

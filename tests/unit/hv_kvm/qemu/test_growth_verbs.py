@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ganeti import errors
 
-from ganeti_hv_kvm.hv_kvm.qemu import growth_commands
+from ganeti_hv_kvm.hv_kvm.qemu.verbs import growth
 
 PROPS = {"socket-id": 0, "core-id": 2, "thread-id": 0}
 FREE = {"props": PROPS, "vcpus-count": 1, "type": "qemu64-x86_64-cpu"}
@@ -16,19 +16,19 @@ ADDED = {**FREE, "props": {**PROPS, "core-id": 1}, "qom-path": "/machine/periphe
 
 
 def test_places_come_in_their_order() -> None:
-    places = growth_commands.read_places([FREE, ADDED, AT_START])
+    places = growth.read_places([FREE, ADDED, AT_START])
     assert [place.props["core-id"] for place in places] == [0, 1, 2]
     assert [place.added_as for place in places] == [None, "cpu-7", None]
     assert [place.qom_path is None for place in places] == [False, False, True]
 
 
 def test_a_device_has_its_place_and_an_id_of_its_own() -> None:
-    (free,) = growth_commands.read_places([FREE])
+    (free,) = growth.read_places([FREE])
     assert free.device == {"driver": "qemu64-x86_64-cpu", "id": "cpu-0-2-0", **PROPS}
-    (added,) = growth_commands.read_places([ADDED])
+    (added,) = growth.read_places([ADDED])
     assert added.device["id"] == "cpu-7"
     in_dies = {**FREE, "props": {**PROPS, "die-id": 1, "node-id": 3}}
-    (place,) = growth_commands.read_places([in_dies])
+    (place,) = growth.read_places([in_dies])
     assert place.device["id"] == "cpu-0-1-2-0"
     assert place.device["node-id"] == 3
 
@@ -54,10 +54,10 @@ def test_a_device_has_its_place_and_an_id_of_its_own() -> None:
 )
 def test_nonsense_is_not_given_back_to_qemu(entry: Any) -> None:
     with pytest.raises(errors.HypervisorError, match="cannot be"):
-        growth_commands.read_places([AT_START, entry])
+        growth.read_places([AT_START, entry])
 
 
 @pytest.mark.parametrize("answer", [None, {}, "x", [FREE] * 9000])
 def test_another_form_of_answer(answer: Any) -> None:
     with pytest.raises(errors.HypervisorError, match="another form"):
-        growth_commands.read_places(answer)
+        growth.read_places(answer)
