@@ -44,8 +44,9 @@ class Alias:
 
     def exec_module(self, module: ModuleType) -> None:
         """Give the module its own spec back: the import system has just set ours."""
-        alias_spec: Any = module.__spec__
-        module.__spec__ = alias_spec.loader_state
+        alias_spec = module.__spec__
+        if alias_spec is not None:
+            module.__spec__ = alias_spec.loader_state
 
 
 class Finder:
@@ -122,7 +123,7 @@ class OriginalLoader:
         sentence = self._sentence
 
         @functools.wraps(own)
-        def verify(*args: Any, **kwargs: Any) -> str:
+        def verify(*args: object, **kwargs: object) -> str:
             told = own(*args, **kwargs)
             return f"{told}; {sentence}" if told else sentence
 

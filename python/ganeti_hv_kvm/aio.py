@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganeti_hv_kvm import installation
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ganeti_hv_kvm._native import QmpEvent
 
 __all__ = ["Connection", "connect"]
+
+
+_Value = TypeVar("_Value")
 
 
 class Connection:
@@ -62,7 +65,7 @@ class Connection:
     async def execute(
         self,
         command: str,
-        arguments: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, object] | None = None,
         *,
         timeout: float | None = None,
         fds: Sequence[int] = (),
@@ -120,7 +123,7 @@ class Connection:
     ) -> None:
         self.close()
 
-    async def _run(self, call: Callable[[], Any]) -> Any:
+    async def _run(self, call: Callable[[], _Value]) -> _Value:
         await self._turn.acquire()
         try:
             if self._closed:
@@ -135,7 +138,7 @@ class Connection:
         future.add_done_callback(self._ended)
         return await asyncio.shield(future)
 
-    def _ended(self, future: asyncio.Future[Any]) -> None:
+    def _ended(self, future: asyncio.Future[_Value]) -> None:
         """What a cancelled caller does not take is taken here, before the next turn."""
         if not future.cancelled():
             future.exception()

@@ -59,9 +59,11 @@ PURE = {
     "command_line",
     "devices",
     "firmware",
+    "ganeti.block_devices",
     "ganeti.boot_type",
     "ganeti.generation",
     "ganeti.guest_options",
+    "ganeti.hvparams",
     "kvm_utils",
     "qemu.facts",
 }

@@ -5,19 +5,22 @@ from typing import Any, Self
 
 class ConfigObject:
     def __init__(self, **kwargs: Any) -> None: ...
-    def ToDict(self, _with_private: bool = False) -> dict[str, Any]: ...
+    def ToDict(self, _with_private: bool = False) -> dict[str, object]: ...
     @classmethod
-    def FromDict(cls, val: Mapping[str, Any]) -> Self: ...
+    def FromDict(cls, val: Mapping[str, object]) -> Self: ...
     def get(self, key: str, default: Any = None) -> Any: ...
 
 class Cluster(ConfigObject):
-    def FillHV(self, instance: Instance) -> dict[str, Any]: ...
-    def FillBE(self, instance: Instance) -> dict[str, Any]: ...
-    def SimpleFillNIC(self, nicparams: Mapping[str, Any]) -> dict[str, Any]: ...
+    def FillHV(self, instance: Instance) -> dict[str, object]: ...
+    def FillBE(self, instance: Instance) -> dict[str, object]: ...
+    def SimpleFillNIC(self, nicparams: Mapping[str, object]) -> dict[str, object]: ...
 
 class Node(ConfigObject):
     name: str
     uuid: str
+
+class NodeGroup(ConfigObject):
+    def FillND(self, node: Node) -> dict[str, object]: ...
 
 class ConfigData(ConfigObject):
     cluster: Cluster
@@ -31,8 +34,8 @@ class NIC(ConfigObject):
     mac: str
     ip: str | None
     network: str | None
-    nicparams: dict[str, Any]
-    hvinfo: dict[str, Any] | None
+    nicparams: dict[str, object]
+    hvinfo: dict[str, object] | None
     pci: int | None
 
 class Disk(ConfigObject):
@@ -43,8 +46,8 @@ class Disk(ConfigObject):
     iv_name: str
     size: int
     mode: str
-    params: dict[str, Any]
-    hvinfo: dict[str, Any] | None
+    params: dict[str, object]
+    hvinfo: dict[str, object] | None
     pci: int | None
 
 class Instance(ConfigObject):
@@ -53,8 +56,8 @@ class Instance(ConfigObject):
     primary_node: str
     os: str
     hypervisor: str
-    hvparams: dict[str, Any]
-    beparams: dict[str, Any]
+    hvparams: dict[str, object]
+    beparams: dict[str, object]
     nics: list[NIC]
     disks: list[str]
     network_port: int | None
@@ -69,11 +72,13 @@ class MigrationStatus(ConfigObject):
     transferred_ram: int | None
     total_ram: int | None
     postcopy_status: str | None
+    # only the development version's
+    migration_downtime: int
 
 class InstanceConsole(ConfigObject): ...
 
 def FillDict(
-    defaults_dict: Mapping[str, Any],
-    custom_dict: Mapping[str, Any],
+    defaults_dict: Mapping[str, object],
+    custom_dict: Mapping[str, object],
     skip_keys: list[str] | None = None,
-) -> dict[str, Any]: ...
+) -> dict[str, object]: ...

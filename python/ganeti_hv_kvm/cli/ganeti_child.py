@@ -9,15 +9,55 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ganeti_hv_kvm.cli import interpreter
 from ganeti_hv_kvm.cli.interpreter import AskError, Runtime
 
+
+class Words(TypedDict, total=False):
+    """A command line, or why there is none."""
+
+    command: list[str]
+    error: str
+
+
+Setting = TypedDict("Setting", {"name": str, "value": object, "unit": str, "from": str})
+"""A setting as it holds; it is from a variable, a file, or "default"."""
+
+
+class Settings(TypedDict):
+    """All settings, and what is wrong with them."""
+
+    settings: list[Setting]
+    problems: list[str]
+
+
+class Row(TypedDict):
+    """An option; "-" is for none, and an empty change for none to come."""
+
+    name: str
+    wanted: str
+    in_force: str
+    change: str
+
+
+class Told(TypedDict, total=False):
+    """The options of one guest: rows and problems, or an error.
+
+    On a node without the cluster's configuration, which has the tags, the error says so too.
+    """
+
+    rows: list[Row]
+    problems: list[str]
+    error: str
+    no_configuration: bool
+
+
 _PREFIX = "GANETI_HV_KVM_"
 
 
-def todays_command(ganeti: Path | None, name: str, seconds: float) -> dict[str, Any]:
+def todays_command(ganeti: Path | None, name: str, seconds: float) -> dict[str, Words]:
     """Give the command lines that a reboot and a cold start of an instance would give now.
 
     Returns:
@@ -26,10 +66,11 @@ def todays_command(ganeti: Path | None, name: str, seconds: float) -> dict[str, 
     Raises:
         AskError: Ganeti cannot be asked.
     """
-    return _ask(ganeti, seconds, {}, "command", name)
+    told: dict[str, Words] = _ask(ganeti, seconds, {}, "command", name)
+    return told
 
 
-def settings(ganeti: Path | None, environment: Mapping[str, str], seconds: float) -> dict[str, Any]:
+def settings(ganeti: Path | None, environment: Mapping[str, str], seconds: float) -> Settings:
     """Give the settings as they hold for a program with this environment.
 
     Returns:
@@ -39,7 +80,8 @@ def settings(ganeti: Path | None, environment: Mapping[str, str], seconds: float
         AskError: Ganeti cannot be asked.
     """
     ours = {name: text for name, text in environment.items() if name.startswith(_PREFIX)}
-    return _ask(ganeti, seconds, ours, "settings")
+    told: Settings = _ask(ganeti, seconds, ours, "settings")
+    return told
 
 
 def data_directory(ganeti: Path | None, seconds: float) -> Path:
@@ -58,7 +100,7 @@ def options(
     *,
     is_dry: bool = True,
     tags: str | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Told]:
     """Give the options of guests that run here by their tags; unless ``is_dry``, apply them first.
 
     Args:
@@ -76,12 +118,12 @@ def options(
         AskError: Ganeti cannot be asked.
     """
     how = "dry" if is_dry else "wet"
-    return _ask(ganeti, seconds, {}, "options", how, "-" if tags is None else tags, *names)
+    words = (how, "-" if tags is None else tags, *names)
+    told: dict[str, Told] = _ask(ganeti, seconds, {}, "options", *words)
+    return told
 
 
-def _ask(
-    ganeti: Path | None, seconds: float, environment: Mapping[str, str], *words: str
-) -> dict[str, Any]:
+def _ask(ganeti: Path | None, seconds: float, environment: Mapping[str, str], *words: str) -> Any:
     runtime = interpreter.find_runtime(ganeti)
     # This Python has the package; Ganeti's may not, before `enable`.
     here = Runtime(sys.executable, runtime.ganeti_directory)
@@ -91,5 +133,4 @@ def _ask(
     told = interpreter.run(here, "with_ganeti.py", words, {**kept, **environment}, seconds)
     if "error" in told:
         raise AskError(told["error"])
-    answer: dict[str, Any] = told["answer"]
-    return answer
+    return told["answer"]

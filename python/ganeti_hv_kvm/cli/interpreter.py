@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ganeti_hv_kvm.cli.frame.arguments import FOR_GANETI
 from ganeti_hv_kvm.cli.frame.failure import CommandError
@@ -32,6 +32,30 @@ class Runtime:
     ganeti_directory: Path | None
 
 
+class Facts(TypedDict, total=False):
+    """What ``probe`` tells; where something failed, its error is there instead."""
+
+    python: str
+    prefix: str
+    hook_file: str | None
+    enabled: bool
+    class_module: str
+    module_file: str
+    ganeti: str
+    ganeti_version: str
+    ganeti_error: str
+    package: str
+    package_version: str
+    package_error: str
+    native: str
+    native_error: str
+    failure: str
+    settings_file: str
+    settings_error: str
+    settings_problems: list[str]
+    unknown_parameters: list[str]
+
+
 @dataclass(frozen=True)
 class Answer:
     """What an interpreter told about itself.
@@ -42,7 +66,7 @@ class Answer:
 
     module: str
     why: str
-    facts: dict[str, Any]
+    facts: Facts
 
 
 def find_runtime(ganeti_directory: Path | None = None, python: str | None = None) -> Runtime:
@@ -94,7 +118,7 @@ def ask(runtime: Runtime, *, as_if_enabled: bool = False, seconds: float = FOR_G
     # A daemon has none of the settings of the shell in which this command runs.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     words = ("1" if as_if_enabled else "0",)
-    facts = run(runtime, "probe.py", words, environment, seconds)
+    facts: Facts = run(runtime, "probe.py", words, environment, seconds)
     module = _module(facts)
     return Answer(module, _why(module, facts, as_if_enabled), facts)
 
@@ -105,7 +129,7 @@ def run(
     words: Sequence[str],
     environment: Mapping[str, str],
     seconds: float,
-) -> dict[str, Any]:
+) -> Any:
     """Let the interpreter run one of this folder's files, and give the JSON of its last line.
 
     The file is given as text: that interpreter may not see this package. Its first argument is the
@@ -130,21 +154,20 @@ def run(
     if done.returncode < 0:
         raise AskError(f"{runtime.python} died of signal {-done.returncode} while importing Ganeti")
     try:
-        facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError) as err:
         last_words = done.stderr.strip().splitlines()[-1:] or ["nothing"]
         raise AskError(f"{runtime.python} gave no answer, it said: {last_words[0]}") from err
-    return facts
 
 
-def _module(facts: dict[str, Any]) -> str:
+def _module(facts: Facts) -> str:
     if "class_module" not in facts:
         return "none"
     ours = facts["class_module"].partition(".")[0] == "ganeti_hv_kvm"
     return "replacement" if ours else "original"
 
 
-def _why(module: str, facts: dict[str, Any], as_if_enabled: bool) -> str:
+def _why(module: str, facts: Facts, as_if_enabled: bool) -> str:
     hook, enabled = facts["hook_file"], facts["enabled"]
     invisible = f"this Python cannot import ganeti-hv-kvm: {facts.get('package_error')}"
     broken = f"the native part of ganeti-hv-kvm fails: {facts.get('native_error')}"

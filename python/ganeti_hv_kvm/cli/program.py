@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from ganeti_hv_kvm.cli import commands
 from ganeti_hv_kvm.cli.frame import exit_status, output
@@ -26,7 +25,7 @@ _DESCRIPTION = (
 
 
 class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_rest: Any) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, *_rest: object) -> None:
         import ganeti_hv_kvm
 
         output.write(f"{output.PROGRAM} {ganeti_hv_kvm.__version__}")

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-#: For one guest "rows" (name, wanted, in_force, change) and "problems", or an "error"; as
-#: `ganeti_child.options` gives it.
-Told = dict[str, Any]
+from ganeti_hv_kvm.cli.ganeti_child import Told
 
 
 def are_known(told: Told) -> bool:

@@ -15,15 +15,22 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ganeti import objects
+
+    from ganeti_hv_kvm.hv_kvm.hypervisor import KVMHypervisor
+    from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
 
-def command(name: str) -> dict[str, Any]:
+def command(name: str) -> dict[str, object]:
     """Give the command lines that a reboot and a cold start of an instance would give now."""
     return {"reboot": _tried(_of_reboot, name), "start": _tried(_of_start, name)}
 
 
-def _tried(make: Any, name: str) -> dict[str, Any]:
+def _tried(make: Callable[[str], list[str]], name: str) -> dict[str, object]:
     from ganeti import errors
 
     try:
@@ -32,7 +39,7 @@ def _tried(make: Any, name: str) -> dict[str, Any]:
         return {"error": str(err)}
 
 
-def _hypervisor() -> Any:
+def _hypervisor() -> KVMHypervisor:
     from ganeti_hv_kvm.hv_kvm.hypervisor import KVMHypervisor
 
     # Its initialiser would make Ganeti's run directories, and here nothing is changed.
@@ -83,7 +90,9 @@ def _of_start(name: str) -> list[str]:
     return _complete(hypervisor, instance, runtime)
 
 
-def _complete(hypervisor: Any, instance: Any, runtime: Any) -> list[str]:
+def _complete(
+    hypervisor: KVMHypervisor, instance: objects.Instance, runtime: KVMRuntime
+) -> list[str]:
     from ganeti_hv_kvm.hv_kvm.host.taps import HostNic
     from ganeti_hv_kvm.hv_kvm.lifecycle.start import Start
 
@@ -93,7 +102,7 @@ def _complete(hypervisor: Any, instance: Any, runtime: Any) -> list[str]:
     return start.command([HostNic(nic, "", [0], []) for nic in runtime.kvm_nics])
 
 
-def settings() -> dict[str, Any]:
+def settings() -> dict[str, object]:
     """Give each setting with what holds, and from where, in an environment such as this one."""
     import os
 
@@ -125,7 +134,7 @@ def directories() -> dict[str, str]:
     return {"data": pathutils.DATA_DIR}
 
 
-def options(how: str, tags: str, *names: str) -> dict[str, Any]:
+def options(how: str, tags: str, *names: str) -> dict[str, dict[str, object]]:
     """Give for each guest that runs here its options by tag: rows and problems, or an error.
 
     Args:
@@ -136,7 +145,7 @@ def options(how: str, tags: str, *names: str) -> dict[str, Any]:
     return {name: _options(name, how == "dry", tags) for name in names}
 
 
-def _options(name: str, is_dry: bool, tags: str) -> dict[str, Any]:
+def _options(name: str, is_dry: bool, tags: str) -> dict[str, object]:
     from ganeti import errors
 
     from ganeti_hv_kvm.hv_kvm.ganeti import configuration
@@ -158,7 +167,7 @@ def _options(name: str, is_dry: bool, tags: str) -> dict[str, Any]:
     return {"rows": [row._asdict() for row in report.rows], "problems": report.problems}
 
 
-def _tagged(hypervisor: Any, name: str, tags: str) -> Any:
+def _tagged(hypervisor: KVMHypervisor, name: str, tags: str) -> objects.Instance:
     """The instance with its tags of today."""
     from ganeti import objects
 
@@ -187,7 +196,7 @@ def main(directory: str, what: str, *arguments: str) -> None:
     except ImportError as err:
         print(json.dumps({"error": f"Ganeti's code is needed for this: {err}; see --ganeti"}))
         return
-    known: dict[str, Any] = {
+    known: dict[str, Callable[..., object]] = {
         "command": command,
         "settings": settings,
         "options": options,

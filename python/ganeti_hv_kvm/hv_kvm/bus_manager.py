@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ganeti import constants, errors
 
@@ -24,7 +24,14 @@ from .devices.places import (
     check_kind,
     device_id,
     device_info,
+    reserved_slots,
 )
+from .ganeti import hvparams
+
+if TYPE_CHECKING:
+    from ganeti import objects
+
+    from ganeti_hv_kvm.qmp_values.replies import PciBus
 
 _NIC = constants.HOTPLUG_TARGET_NIC
 _DISK = constants.HOTPLUG_TARGET_DISK
@@ -40,9 +47,9 @@ class BusAllocation(NamedTuple):
 
     bus: str
     bus_type: str
-    device_params: Mapping[str, Any] = {}
+    device_params: Mapping[str, object] = {}
 
-    def to_kvm_info(self) -> dict[str, Any]:
+    def to_kvm_info(self) -> dict[str, object]:
         """Give the part of a device's ``hvinfo`` that says where it sits."""
         return {"bus": self.bus, **self.device_params}
 
@@ -65,11 +72,11 @@ class BusAllocator(ABC):
         return self.BUS_TYPE
 
     @abstractmethod
-    def _place_of(self, slot: int) -> tuple[str, dict[str, Any]]:
+    def _place_of(self, slot: int) -> tuple[str, dict[str, object]]:
         """A slot as a bus and properties of -device."""
 
     @abstractmethod
-    def _slot_of(self, bus: str, params: Mapping[str, Any]) -> int | None:
+    def _slot_of(self, bus: str, params: Mapping[str, object]) -> int | None:
         """The slot that this bus and these properties mean; None if it is none of these."""
 
     def get_next_allocation(self) -> BusAllocation:
@@ -98,7 +105,7 @@ class BusAllocator(ABC):
             raise RuntimeError(f"{allocation.bus} is none of the {self.PLACES}")
         return slot
 
-    def initialize_from_device_info(self, device_infos: Iterable[Mapping[str, Any]]) -> None:
+    def initialize_from_device_info(self, device_infos: Iterable[Mapping[str, object]]) -> None:
         """Mark the places of devices, given as their ``hvinfo``, as far as they are among these."""
         for hvinfo in device_infos:
             slot = self._slot_of(str(hvinfo.get("bus", "")), hvinfo)
@@ -117,11 +124,11 @@ class PCIAllocator(BusAllocator):
         """Slots are counted from 0; the first ``reserved_slots`` are never given away."""
         super().__init__(range(reserved_slots, max_slots))
 
-    def _place_of(self, slot: int) -> tuple[str, dict[str, Any]]:
+    def _place_of(self, slot: int) -> tuple[str, dict[str, object]]:
         return self._PCI_BUS, {"addr": hex(slot)}
 
-    def _slot_of(self, bus: str, params: Mapping[str, Any]) -> int | None:
-        return int(params["addr"], 16) if bus == self._PCI_BUS else None
+    def _slot_of(self, bus: str, params: Mapping[str, object]) -> int | None:
+        return int(hvparams.text(params, "addr"), 16) if bus == self._PCI_BUS else None
 
 
 class PCIeAllocator(BusAllocator):
@@ -135,10 +142,10 @@ class PCIeAllocator(BusAllocator):
         """``pool_slots`` are the root ports' own slots; None for those of the class."""
         super().__init__(self.POOL_SLOTS if pool_slots is None else pool_slots)
 
-    def _place_of(self, slot: int) -> tuple[str, dict[str, Any]]:
+    def _place_of(self, slot: int) -> tuple[str, dict[str, object]]:
         return q35.port_at(slot), {"addr": "0x0"}
 
-    def _slot_of(self, bus: str, params: Mapping[str, Any]) -> int | None:
+    def _slot_of(self, bus: str, params: Mapping[str, object]) -> int | None:
         slot = q35.slot_of(bus)
         return slot if slot in self._slots else None
 
@@ -150,7 +157,7 @@ class PCIeNicAllocator(PCIeAllocator):
     PLACES = "root ports for NICs"
     POOL_SLOTS = Q35_NIC_POOL_SLOTS
 
-    def _place_of(self, slot: int) -> tuple[str, dict[str, Any]]:
+    def _place_of(self, slot: int) -> tuple[str, dict[str, object]]:
         bus, params = super()._place_of(slot)
         return bus, {**params, "acpi-index": self._slots.index(slot) + 1}
 
@@ -174,11 +181,11 @@ class SCSIAllocator(BusAllocator):
         """Targets are counted from 0; the first ``reserved_slots`` are never given away."""
         super().__init__(range(reserved_slots, max_slots))
 
-    def _place_of(self, slot: int) -> tuple[str, dict[str, Any]]:
+    def _place_of(self, slot: int) -> tuple[str, dict[str, object]]:
         return self._SCSI_BUS, {"channel": 0, "scsi-id": slot, "lun": 0}
 
-    def _slot_of(self, bus: str, params: Mapping[str, Any]) -> int | None:
-        return int(params["scsi-id"]) if bus == self._SCSI_BUS else None
+    def _slot_of(self, bus: str, params: Mapping[str, object]) -> int | None:
+        return hvparams.number(params, "scsi-id") if bus == self._SCSI_BUS else None
 
 
 _PORTS_FOR = {_NIC: PCIeNicAllocator.BUS_TYPE, _DISK: PCIeDiskAllocator.BUS_TYPE}
@@ -225,7 +232,7 @@ class BusAllocatorManager:
             raise RuntimeError(f"the guest has no {bus_type} bus") from None
 
 
-def _scsi_allocator(hvp: Mapping[str, Any]) -> SCSIAllocator:
+def _scsi_allocator(hvp: Mapping[str, object]) -> SCSIAllocator:
     """The targets of the guest's controller; on an lsi its CD-ROMs are in between."""
     if hvp.get(constants.HV_KVM_SCSI_CONTROLLER_TYPE) != constants.HT_SCSI_CONTROLLER_LSI:
         return SCSIAllocator(constants.MAX_DISKS, 0)
@@ -241,8 +248,8 @@ def _scsi_allocator(hvp: Mapping[str, Any]) -> SCSIAllocator:
 
 
 def manager_for(
-    hvp: Mapping[str, Any] | None = None,
-    hvinfos: Iterable[Mapping[str, Any]] = (),
+    hvp: Mapping[str, object] | None = None,
+    hvinfos: Iterable[Mapping[str, object]] = (),
     *,
     root_ports: bool = False,
 ) -> BusAllocatorManager:
@@ -253,9 +260,7 @@ def manager_for(
         hvinfos: where the devices of a guest that runs sit.
         root_ports: its disks and NICs sit behind root ports.
     """
-    reserved = (hvp or {}).get(
-        constants.HV_KVM_PCI_RESERVATIONS, constants.QEMU_DEFAULT_PCI_RESERVATIONS
-    )
+    reserved = reserved_slots(hvp or {})
     allocators: list[BusAllocator] = (
         [PCIeNicAllocator(), PCIeDiskAllocator()]
         if root_ports
@@ -268,12 +273,12 @@ def manager_for(
     return BusAllocatorManager(allocators)
 
 
-def places_in_qemu(pci_buses: Iterable[Mapping[str, Any]]) -> list[HvInfo]:
+def places_in_qemu(pci_buses: Iterable[PciBus]) -> list[HvInfo]:
     """Where QEMU has devices, from its answer to ``query-pci``, each as part of an ``hvinfo``.
 
     A bus behind a bridge or a root port has its name.
     """
-    places = []
+    places: list[HvInfo] = []
     for bus in pci_buses:
         for device in bus["devices"]:
             places.append({"bus": PCI_BUS, "addr": hex(device["slot"])})
@@ -299,12 +304,12 @@ def place(manager: BusAllocatorManager, dev_type: str, devid: str, model: str) -
 
 
 def place_all(
-    hvp: Mapping[str, Any],
-    disks: Iterable[Any],
-    nics: Iterable[Any],
+    hvp: Mapping[str, object],
+    disks: Iterable[objects.Disk],
+    nics: Iterable[objects.NIC],
     *,
     root_ports: bool = False,
-    taken: Iterable[Mapping[str, Any]] = (),
+    taken: Iterable[Mapping[str, object]] = (),
 ) -> BusAllocatorManager:
     """Give each disk and NIC of a guest about to start its ``hvinfo``, disks first.
 
@@ -318,7 +323,9 @@ def place_all(
         errors.HypervisorError: a bus is too small.
     """
     manager = manager_for(hvp, taken, root_ports=root_ports)
-    for dev_type, found in ((_DISK, disks), (_NIC, nics)):
+    kinds: tuple[tuple[str, Iterable[objects.Disk | objects.NIC]], ...]
+    kinds = ((_DISK, disks), (_NIC, nics))
+    for dev_type, found in kinds:
         model = DEVICE_TYPE[dev_type](hvp)
         for device in found:
             device.hvinfo = place(manager, dev_type, device_id(dev_type, device), model)

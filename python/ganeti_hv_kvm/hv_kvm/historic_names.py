@@ -9,6 +9,11 @@ from typing import Any
 
 from ganeti import constants, objects
 
+from ganeti_hv_kvm.hv_kvm.devices.description import Features
+from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
+from ganeti_hv_kvm.hv_kvm.ganeti.generation import bitarray
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text
+
 from .command_line import (
     Completion,
     aio_cache,
@@ -113,7 +118,7 @@ class HistoricNames(GuestAccess):
         return uefi.mapping_path(instance_name, region)
 
     @classmethod
-    def _FindFirmwareDisk(cls, block_devices: Iterable[Any]) -> Any:
+    def _FindFirmwareDisk(cls, block_devices: Iterable[BlockDevice]) -> BlockDevice | None:
         return firmware_disk.find(block_devices)
 
     @classmethod
@@ -129,7 +134,9 @@ class HistoricNames(GuestAccess):
         )
 
     @classmethod
-    def _SetupFirmwareDisk(cls, instance: objects.Instance, kvm_disks: Iterable[Any]) -> None:
+    def _SetupFirmwareDisk(
+        cls, instance: objects.Instance, kvm_disks: Iterable[BlockDevice]
+    ) -> None:
         """Map the regions as upstream's module does; guests of this module need no mapping."""
         firmware_mappings.set_up(instance.name, kvm_disks, instance.hvparams)
 
@@ -150,21 +157,27 @@ class HistoricNames(GuestAccess):
         return aio_cache(disk_aio, disk_cache, dev_type)
 
     def _GetNetworkDeviceFeatures(
-        self, up_hvp: Mapping[str, Any], devlist: str, kvmhelp: str, vcpus: int = 1
-    ) -> tuple[dict[str, Any], str, str]:
+        self, up_hvp: Mapping[str, object], devlist: str, kvmhelp: str, vcpus: int = 1
+    ) -> tuple[Features, str, str]:
         facts = QemuFacts.from_texts("kvm", help_text=kvmhelp, devices=devlist)
         return device_features(up_hvp, facts, vcpus)
 
     def _GetBusSlots(
-        self, hvp: Mapping[str, Any] | None = None, runtime: Sequence[Any] | None = None
-    ) -> dict[str, Any]:
+        self, hvp: Mapping[str, object] | None = None, runtime: Sequence[Any] | None = None
+    ) -> dict[str, bitarray]:
         return places.bus_slots(hvp, runtime)
 
-    def _RunKVMCmd(self, name: str, kvm_cmd: Sequence[str], tap_fds: Any = None) -> None:
+    def _RunKVMCmd(
+        self, name: str, kvm_cmd: Sequence[str], tap_fds: Sequence[int] | None = None
+    ) -> None:
         launch.run(self._Guest(None, name), kvm_cmd, tap_fds or ())
 
     def _GenerateKVMBlockDevicesOptions(
-        self, up_hvp: Mapping[str, Any], kvm_disks: Sequence[Any], kvmhelp: str, devlist: str
+        self,
+        up_hvp: Mapping[str, object],
+        kvm_disks: Sequence[BlockDevice],
+        kvmhelp: str,
+        devlist: str,
     ) -> list[str]:
         completion = Completion(
             instance=objects.Instance(name="an instance", hvparams=up_hvp),
@@ -181,7 +194,7 @@ class HistoricNames(GuestAccess):
         cdrom_disk_type: str,
         cdrom_image: str,
         cdrom_boot: object,
-        cdrom_id: Any,
+        cdrom_id: object,
         chipset: str | None = None,
         cdrom_index: int = 0,
     ) -> None:
@@ -200,13 +213,13 @@ class HistoricNames(GuestAccess):
         kvm_cmd += by_name.sound(model, spice_bind, chipset, has_switch)
 
     @classmethod
-    def _CheckDeviceFeature(cls, kvm_path: str, option: str, regex: Any) -> bool:
+    def _CheckDeviceFeature(cls, kvm_path: str, option: str, regex: str | re.Pattern[str]) -> bool:
         """Tell whether QEMU's answer to a question of ``_KVMOPTS_CMDS`` matches."""
         return re.search(regex, binary.known_output(kvm_path, option)) is not None
 
-    def _CalcVirtioDiskIothreads(self, up_hvp: Mapping[str, Any], vcpus: int) -> int:
+    def _CalcVirtioDiskIothreads(self, up_hvp: Mapping[str, object], vcpus: int) -> int:
         def can_map(driver: str) -> bool:
-            path = up_hvp[constants.HV_KVM_PATH]
+            path = text(up_hvp, constants.HV_KVM_PATH)
             return bool(self._CheckDeviceFeature(path, driver, facts.QUEUE_MAPPING))
 
         return iothreads.count_by(up_hvp, can_map, vcpus)
@@ -228,7 +241,7 @@ class HistoricNames(GuestAccess):
         return binary.get_default_machine(kvm_path)
 
     @staticmethod
-    def _StartKvmd(hvparams: Mapping[str, Any]) -> None:
+    def _StartKvmd(hvparams: Mapping[str, object]) -> None:
         if hvparams[constants.HV_KVM_USER_SHUTDOWN]:
             user_shutdown.ensure_daemon()
 
@@ -240,7 +253,7 @@ class HistoricNames(GuestAccess):
         nic_scripts.undo_all(self._Files(instance.name))
 
     @classmethod
-    def _SetProcessAffinity(cls, process_id: int, cpus: Any) -> None:
+    def _SetProcessAffinity(cls, process_id: int, cpus: Iterable[int]) -> None:
         unpinned = cpus == constants.CPU_PINNING_OFF
         cpu_pinning.pin(process_id, cpu_pinning.online_cpus() if unpinned else cpus)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
-from ganeti import constants, errors, pathutils, utils
+from ganeti import constants, errors, objects, pathutils, utils
 from ganeti.hypervisor import hv_base
 
 from . import validation
@@ -23,6 +23,7 @@ from .ganeti import (
     settings_file,
     unknown_parameters,
 )
+from .ganeti.hvparams import text
 from .ganeti.parameters import PARAMETERS, UNKNOWN
 from .ganeti.unknown_parameters import left_to_own_module
 from .historic_names import HistoricNames
@@ -48,7 +49,7 @@ from .qemu import binary
 from .qemu.verbs import control
 
 if TYPE_CHECKING:
-    from ganeti import objects
+    from .ganeti.block_devices import BlockDevice
 
 #: A site's own script for NICs; Ganeti copies it to all nodes.
 _KVM_NETWORK_SCRIPT = pathutils.CONF_DIR + "/kvm-vif-bridge"
@@ -88,7 +89,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
     @classmethod
     def _CallMonitorCommand(
         cls, instance_name: str, command: str, timeout: float | None = None
-    ) -> Any:
+    ) -> utils.RunResult:
         """Give a command to the human monitor; its text is ``stdout`` of what comes back."""
         with guest_access.qmp_connection(cls._InstanceQmpMonitor(instance_name)) as qmp:
             text = control.human_monitor_command(qmp, command, timeout=timeout)
@@ -98,7 +99,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
 
     @left_to_own_module
     def StartInstance(
-        self, instance: objects.Instance, block_devices: Any, startup_paused: bool
+        self, instance: objects.Instance, block_devices: Iterable[BlockDevice], startup_paused: bool
     ) -> None:
         """Start an instance.
 
@@ -209,25 +210,24 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
             cpu_pinning.apply(masks, guest.seams.pid_alive(guest.name)[1], threads)
 
     def _GenerateKVMRuntime(
-        self, instance: objects.Instance, block_devices: Any, startup_paused: bool, kvmhelp: str
+        self,
+        instance: objects.Instance,
+        block_devices: Iterable[BlockDevice],
+        startup_paused: bool,
+        kvmhelp: str,
     ) -> KVMRuntime:
         """Lay out a guest; ``kvmhelp``, QEMU's own text, is asked for anew."""
         self.ValidateParameters(instance.hvparams)
         guest = self._Guest(instance)
         options = options_fit.for_start(instance)
         return new_runtime.make_runtime(
-            instance,
-            block_devices,
-            startup_paused,
-            guest.files,
-            guest.facts(),
-            options=options,
+            instance, block_devices, startup_paused, guest.files, guest.facts(), options=options
         )
 
     def _ExecuteKVMRuntime(
         self,
         instance: objects.Instance,
-        kvm_runtime: Any,
+        kvm_runtime: KVMRuntime | Sequence[object],
         kvmhelp: str,
         incoming: tuple[str, int] | None = None,
     ) -> None:
@@ -248,7 +248,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
 
     # What runs here
 
-    def ListInstances(self, hvparams: dict[str, Any] | None = None) -> list[str]:
+    def ListInstances(self, hvparams: dict[str, object] | None = None) -> list[str]:
         """Name the instances whose QEMU runs on this node, or of which that cannot be told.
 
         Raises:
@@ -260,7 +260,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
         return running
 
     def GetInstanceInfo(
-        self, instance_name: str, hvparams: dict[str, Any] | None = None
+        self, instance_name: str, hvparams: dict[str, object] | None = None
     ) -> listing.InstanceInfo | None:
         """Tell (name, process id, MiB, vCPUs, state, 0) of an instance; None if it is down.
 
@@ -275,7 +275,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
         return listing.instance_info(self._Files(instance_name), deadline)
 
     def GetAllInstancesInfo(
-        self, hvparams: dict[str, Any] | None = None
+        self, hvparams: dict[str, object] | None = None
     ) -> list[listing.InstanceInfo]:
         """Tell the same of every instance of this node that runs or was shut down by its user.
 
@@ -291,15 +291,15 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
         self._LookAfterMigrations(sorted(names))
         return listing.all_infos(map(self._Files, sorted(names)))
 
-    def _HasReplaced(self, names: Mapping[str, Any]) -> bool:
+    def _HasReplaced(self, names: Mapping[str, object]) -> bool:
         """Tell whether another function is in the place of one of ours, here or on the class."""
         return any(
             getattr(getattr(self, name), "__func__", None) is not own for name, own in names.items()
         )
 
-    def GetNodeInfo(self, hvparams: dict[str, Any] | None = None) -> dict[str, Any]:
+    def GetNodeInfo(self, hvparams: dict[str, object] | None = None) -> dict[str, object]:
         """Tell memory (MiB) and CPUs of the node, and QEMU's version as hv_version."""
-        node: dict[str, Any] = self.GetLinuxNodeInfo()
+        node: dict[str, object] = self.GetLinuxNodeInfo()
         facts = binary.probe(_kvm_path(hvparams))
         _, *numbers = facts.version
         node[constants.HV_NODEINFO_KEY_VERSION] = tuple(numbers)
@@ -309,11 +309,11 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
     def GetInstanceConsole(
         cls,
         instance: objects.Instance,
-        primary_node: Any,
-        node_group: Any,
-        hvparams: dict[str, Any],
-        beparams: Any,
-    ) -> Any:
+        primary_node: objects.Node,
+        node_group: objects.NodeGroup,
+        hvparams: dict[str, object],
+        beparams: dict[str, object],
+    ) -> objects.InstanceConsole:
         """Tell how to reach the guest's console, as ``objects.InstanceConsole``."""
         return console.instance_console(
             instance, primary_node, node_group, hvparams, cls._Files(instance.name)
@@ -321,7 +321,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
 
     # Parameters
 
-    def Verify(self, hvparams: dict[str, Any] | None = None) -> str | None:
+    def Verify(self, hvparams: dict[str, object] | None = None) -> str | None:
         """Say what this node lacks to run guests, or has wrong in its settings; None if nothing."""
         missing = [
             f"{what} is not there: '{path}'"
@@ -338,7 +338,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
         return unknown_parameters.report(UNKNOWN)
 
     @classmethod
-    def CheckParameterSyntax(cls, hvparams: dict[str, Any]) -> None:
+    def CheckParameterSyntax(cls, hvparams: dict[str, object]) -> None:
         """Check parameters as far as that needs no look at the node (on the master).
 
         Raises:
@@ -351,7 +351,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
         validation.check_all(hvparams)
 
     @classmethod
-    def ValidateParameters(cls, hvparams: dict[str, Any]) -> None:
+    def ValidateParameters(cls, hvparams: dict[str, object]) -> None:
         """Check parameters against this node and its QEMU.
 
         Raises:
@@ -361,20 +361,20 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
             own.ValidateParameters(hvparams)
             return
         super().ValidateParameters(boot_type.without_unused(hvparams))
-        validation.validate_all(hvparams, binary.probe(hvparams[constants.HV_KVM_PATH]))
+        validation.validate_all(hvparams, binary.probe(text(hvparams, constants.HV_KVM_PATH)))
 
     @classmethod
-    def AssessParameters(cls, hvparams: dict[str, Any]) -> list[str]:
+    def AssessParameters(cls, hvparams: dict[str, object]) -> list[str]:
         """Say which parameters are allowed, but slow, unsafe or fragile (Ganeti 3.1)."""
         return parameter_advice.assess(hvparams)
 
     @classmethod
-    def PowercycleNode(cls, hvparams: dict[str, Any] | None = None) -> None:
+    def PowercycleNode(cls, hvparams: dict[str, object] | None = None) -> None:
         """Restart this node the hard way, with all that runs on it."""
         cls.LinuxPowercycle()
 
     @staticmethod
-    def VersionsSafeForMigration(src: Any, target: Any) -> bool:
+    def VersionsSafeForMigration(src: object, target: object) -> bool:
         """Tell whether a guest may migrate between two versions of QEMU.
 
         The machine type that the guest was started with decides that, not the version.
@@ -382,7 +382,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
         return True
 
 
-def _kvm_path(hvparams: dict[str, Any] | None) -> str:
+def _kvm_path(hvparams: dict[str, object] | None) -> str:
     default: str = constants.KVM_PATH
     return str(hvparams.get(constants.HV_KVM_PATH, default)) if hvparams is not None else default
 

@@ -7,11 +7,14 @@ JSON of [command, NICs, hypervisor parameters, disks].
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ganeti import errors, objects, serializer
 
+from ganeti_hv_kvm import json_shapes as shapes
+
 from .command_line import runtime_upgrade
+from .ganeti.block_devices import BlockDevice
 from .ganeti.unfit_values import UNFIT, why
 
 (
@@ -40,6 +43,8 @@ _OF_A_DEVICE: Mapping[str, type] = {
 # The oldest files have no disks.
 _LENGTHS = (3, 4)
 
+_Object = TypeVar("_Object")
+
 
 class KVMRuntime:
     """A guest's command, NICs, hypervisor parameters and disks.
@@ -54,7 +59,7 @@ class KVMRuntime:
             raise errors.ProgrammerError(
                 f"a KVM runtime has {len(_ELEMENTS)} elements, {len(data)} were given"
             )
-        self.data = list(data)
+        self.data: list[Any] = list(data)
 
     def __getitem__(self, idx: int) -> Any:
         return self.data[idx]
@@ -72,24 +77,24 @@ class KVMRuntime:
         return command
 
     @property
-    def kvm_nics(self) -> list[Any]:
+    def kvm_nics(self) -> list[objects.NIC]:
         """The NICs, as ``objects.NIC``."""
-        nics: list[Any] = self.data[_KVM_NICS_RUNTIME_INDEX]
+        nics: list[objects.NIC] = self.data[_KVM_NICS_RUNTIME_INDEX]
         return nics
 
     @property
-    def up_hvp(self) -> dict[str, Any]:
+    def up_hvp(self) -> dict[str, object]:
         """The hypervisor parameters at the time of the start."""
-        hvparams: dict[str, Any] = self.data[_KVM_HV_RUNTIME_INDEX]
+        hvparams: dict[str, object] = self.data[_KVM_HV_RUNTIME_INDEX]
         return hvparams
 
     @property
-    def kvm_disks(self) -> list[Any]:
+    def kvm_disks(self) -> list[BlockDevice]:
         """The disks, as (``objects.Disk``, path of its device, URI or None)."""
-        disks: list[Any] = self.data[_KVM_DISKS_RUNTIME_INDEX]
+        disks: list[BlockDevice] = self.data[_KVM_DISKS_RUNTIME_INDEX]
         return disks
 
-    def serialize(self) -> Any:
+    def serialize(self) -> bytes:
         """Give the content of the runtime file."""
         nics = [nic.ToDict() for nic in self.kvm_nics]
         disks = [(disk.ToDict(), link, uri) for disk, link, uri in self.kvm_disks]
@@ -108,12 +113,12 @@ class KVMRuntime:
                 command,
                 [
                     _object("NIC", place, objects.NIC.FromDict, nic)
-                    for place, nic in enumerate(nics)
+                    for place, nic in enumerate(shapes.entries(nics))
                 ],
                 hvparams,
                 [
-                    (_object("disk", place, objects.Disk.FromDict, disk), link, uri)
-                    for place, (disk, link, uri) in enumerate(disks)
+                    (_object("disk", place, objects.Disk.FromDict, shapes.members(disk)), *rest)
+                    for place, (disk, *rest) in enumerate(map(shapes.items, shapes.items(disks)))
                 ],
             ]
         )
@@ -124,7 +129,7 @@ def _damaged(problem: str) -> Exception:
     return error
 
 
-def _load(serialized: str | bytes, upgrade: bool) -> list[Any]:
+def _load(serialized: str | bytes, upgrade: bool) -> list[object]:
     try:
         loaded = serializer.Load(serialized)
     except (ValueError, RecursionError) as err:
@@ -142,14 +147,14 @@ def _load(serialized: str | bytes, upgrade: bool) -> list[Any]:
         raise _damaged(f"it is of an old form, and cannot be upgraded: {why(err)}") from err
 
 
-def _drop_migration(loaded: Any) -> None:
+def _drop_migration(loaded: object) -> None:
     """Ganeti's own module keeps what ours told it, as a fifth element, when it sent a guest."""
     whole = len(_ELEMENTS)
     if isinstance(loaded, list) and len(loaded) > whole and isinstance(loaded[whole], dict):
         del loaded[whole:]
 
 
-def _check_form(loaded: Any) -> None:
+def _check_form(loaded: object) -> None:
     if not isinstance(loaded, list) or len(loaded) not in _LENGTHS:
         raise _damaged(f"it is not a list of {' or '.join(map(str, _LENGTHS))} elements")
     for (name, kind), element in zip(_ELEMENTS, loaded, strict=False):
@@ -171,7 +176,7 @@ def _check_form(loaded: Any) -> None:
             raise _damaged(f"disk {place}: its link or URI is no text")
 
 
-def _check_device(what: str, device: dict[str, Any]) -> None:
+def _check_device(what: str, device: dict[str, object]) -> None:
     for name, kind in _OF_A_DEVICE.items():
         value = device.get(name)
         if value is not None and not isinstance(value, kind):
@@ -179,8 +184,8 @@ def _check_device(what: str, device: dict[str, Any]) -> None:
 
 
 def _object(
-    what: str, place: int, make: Callable[[dict[str, Any]], Any], values: dict[str, Any]
-) -> Any:
+    what: str, place: int, make: Callable[[dict[str, object]], _Object], values: dict[str, object]
+) -> _Object:
     # Ganeti's objects complain in their own ways about what they do not know.
     try:
         return make(values)
@@ -188,14 +193,14 @@ def _object(
         raise _damaged(f"{what} {place} cannot be read ({err})") from err
 
 
-def _upgrade_serialized_runtime(loaded_runtime: list[Any]) -> list[Any]:
+def _upgrade_serialized_runtime(loaded_runtime: list[object]) -> list[object]:
     return runtime_upgrade.upgrade(loaded_runtime)
 
 
 # Ganeti 3.0's names, in its ``hv_kvm``.
 
 
-def _UpgradeSerializedRuntime(serialized_runtime: str | bytes) -> tuple[Any, ...]:
+def _UpgradeSerializedRuntime(serialized_runtime: str | bytes) -> tuple[object, ...]:
     return tuple(_load(serialized_runtime, upgrade=True))
 
 

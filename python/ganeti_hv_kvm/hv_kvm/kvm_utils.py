@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from ganeti import constants, errors
 
@@ -36,7 +35,7 @@ def TranslateBoolToOnOff(value: object) -> str:
     return "on" if value else "off"
 
 
-def ParseStorageUriToBlockdevParam(uri: str) -> dict[str, Any]:
+def ParseStorageUriToBlockdevParam(uri: str) -> dict[str, object]:
     """The -blockdev properties of a disk that QEMU reaches by itself (access mode userspace).
 
     Knows ``rbd:POOL/IMAGE`` and ``gluster://HOST:PORT/VOLUME/PATH``; raises HypervisorError for
@@ -56,7 +55,7 @@ def ParseStorageUriToBlockdevParam(uri: str) -> dict[str, Any]:
 
 
 def _leaves(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
-    children: Iterator[tuple[Any, object]]
+    children: Iterator[tuple[object, object]]
     if isinstance(value, Mapping):
         children = iter(value.items())
     elif isinstance(value, Sequence) and not isinstance(value, str):
@@ -68,7 +67,7 @@ def _leaves(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
         yield from _leaves(child, (*path, str(key)))
 
 
-def FlattenDict(d: Mapping[str, Any], parent_key: str = "", sep: str = ".") -> dict[str, Any]:
+def FlattenDict(d: Mapping[str, object], parent_key: str = "", sep: str = ".") -> dict[str, object]:
     """Nested properties as one level, in order: ``{"a": {"b": True}}`` gives ``{"a.b": "on"}``.
 
     Lists count from 0, as QEMU wants them: ``server.0.host``.
@@ -77,7 +76,7 @@ def FlattenDict(d: Mapping[str, Any], parent_key: str = "", sep: str = ".") -> d
     return {sep.join(path): value for path, value in _leaves(d, start)}
 
 
-def DictToQemuStringNotation(data: Mapping[str, Any]) -> str:
+def DictToQemuStringNotation(data: Mapping[str, object]) -> str:
     """Nested properties in QEMU's notation ``key=value,key.key=value``, commas doubled."""
     return ",".join(f"{key}={Escape(value)}" for key, value in FlattenDict(data).items())
 

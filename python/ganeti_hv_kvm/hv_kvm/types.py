@@ -29,11 +29,11 @@ class QMPVCPUItem(NamedTuple):
     core_id: int
     thread_id: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give the members by their names."""
         return self._asdict()
 
-    def to_qmp_vcpu(self) -> dict[str, Any]:
+    def to_qmp_vcpu(self) -> dict[str, object]:
         """Give the arguments of QMP's ``device_add``."""
         places = {level: getattr(self, member) for level, member in _LEVELS.items()}
         return {"id": self.cpu_id, "driver": self.driver, **places}
@@ -44,7 +44,7 @@ class QMPVCPUItem(NamedTuple):
         return QMPVCPUItem(**items)
 
     @staticmethod
-    def from_qmp_vcpu(vcpu: Mapping[str, Any]) -> QMPVCPUItem:
+    def from_qmp_vcpu(vcpu: Mapping[str, object]) -> QMPVCPUItem:
         """Take an entry of QMP's query-hotpluggable-cpus.
 
         Raises:

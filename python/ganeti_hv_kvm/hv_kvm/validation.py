@@ -10,20 +10,19 @@ from __future__ import annotations
 import logging
 import pwd
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors, netutils, utils
 
 from .command_line import possible
 from .devices import q35
 from .ganeti import boot_type
+from .ganeti.hvparams import HvParams, number_or_zero, text, text_or_none
 from .host import beside_qemu
 
 if TYPE_CHECKING:
     from .qemu.facts import QemuFacts
-
-HvParams = Mapping[str, Any]
 
 is_q35 = q35.is_q35
 uses_direct_kernel = boot_type.uses_direct_kernel
@@ -115,7 +114,7 @@ def check_boot_parameters(hvparams: HvParams) -> bool:
 
     boot_type says which of the parameters count; where Ganeti does not have it, all do.
     """
-    said = hvparams.get(boot_type.PARAMETER) if boot_type.PARAMETER else None
+    said = text_or_none(hvparams, boot_type.PARAMETER) if boot_type.PARAMETER else None
     order = hvparams[constants.HV_BOOT_ORDER]
     counts = not said or boot_type.follows_boot_order(hvparams)
     if counts and uses_ovmf(said) and order == constants.HT_BO_FLOPPY:
@@ -178,7 +177,7 @@ def check_security_model(hvparams: HvParams) -> bool:
 
 def check_spice_parameters(hvparams: HvParams) -> bool:
     """SPICE's address is of the IP version asked for; without one, SPICE is off as a whole."""
-    bind = hvparams[constants.HV_KVM_SPICE_BIND]
+    bind = text_or_none(hvparams, constants.HV_KVM_SPICE_BIND)
     if not bind:
         for parameter in sorted(_SPICE_ADDITIONAL_PARAMS):
             if hvparams[parameter]:
@@ -211,9 +210,9 @@ def check_vnc_parameters(hvparams: HvParams) -> bool:
 def validate_migration_parameters(hvparams: HvParams) -> bool:
     """The downtime of a migration is not raised to less than it begins with."""
     parameter = getattr(constants, "HV_MIGRATION_DOWNTIME_MAX", None)
-    most = hvparams.get(parameter) if parameter else None
-    least = hvparams.get(constants.HV_MIGRATION_DOWNTIME)
-    if most and least is not None and most < least:
+    most = number_or_zero(hvparams, parameter) if parameter else 0
+    least = number_or_zero(hvparams, constants.HV_MIGRATION_DOWNTIME)
+    if most and most < least:
         raise errors.HypervisorError(
             f"{parameter} is {most}, less than {constants.HV_MIGRATION_DOWNTIME} ({least}); it"
             " must be 0 (the downtime stays as it is), or that at least"
@@ -242,7 +241,7 @@ def validate_security_model(hvparams: HvParams) -> bool:
     """The user to run QEMU as exists on this node."""
     if hvparams[constants.HV_SECURITY_MODEL] != constants.HT_SM_USER:
         return True
-    user = hvparams[constants.HV_SECURITY_DOMAIN]
+    user = text(hvparams, constants.HV_SECURITY_DOMAIN)
     try:
         pwd.getpwnam(user)
     except KeyError as err:
@@ -257,7 +256,7 @@ def validate_vnc_parameters(hvparams: HvParams) -> bool:
 
     The path comes first: Ganeti's check of interface names fails for one.
     """
-    bind = hvparams[constants.HV_VNC_BIND_ADDRESS]
+    bind = text_or_none(hvparams, constants.HV_VNC_BIND_ADDRESS)
     if bind and not utils.IsNormAbsPath(bind) and not _is_address_or_interface(bind):
         raise errors.HypervisorError(
             f"{constants.HV_VNC_BIND_ADDRESS} is '{bind}', which is neither an IP address nor a"
@@ -268,7 +267,7 @@ def validate_vnc_parameters(hvparams: HvParams) -> bool:
 
 def validate_spice_parameters(hvparams: HvParams, kvm_help_output: str) -> bool:
     """SPICE has the display for itself, QEMU knows it, and its address or interface exists."""
-    bind = hvparams[constants.HV_KVM_SPICE_BIND]
+    bind = text_or_none(hvparams, constants.HV_KVM_SPICE_BIND)
     if not bind:
         return True
     if hvparams[constants.HV_VNC_BIND_ADDRESS]:
@@ -291,7 +290,7 @@ def validate_spice_parameters(hvparams: HvParams, kvm_help_output: str) -> bool:
 
 def validate_machine_version(hvparams: HvParams, kvm_machine_output: str) -> bool:
     """The machine is one of the PCs that QEMU lists with ``-machine ?``."""
-    machine = hvparams[constants.HV_KVM_MACHINE_VERSION]
+    machine = text_or_none(hvparams, constants.HV_KVM_MACHINE_VERSION)
     if machine and not _machine_re(machine).search(kvm_machine_output):
         raise errors.HypervisorError(
             f"{constants.HV_KVM_MACHINE_VERSION} is '{machine}', which is no PC that this node's"
@@ -306,7 +305,7 @@ def validate_q35_capability(hvparams: HvParams, kvm_machine_output: str) -> list
     Gives a sentence for each parameter that works but has a better value. ``kvm_machine_output``
     is what QEMU lists with ``-machine ?``.
     """
-    machine = hvparams[constants.HV_KVM_MACHINE_VERSION]
+    machine = text_or_none(hvparams, constants.HV_KVM_MACHINE_VERSION)
     if not is_q35(machine):
         return []
     if not re.search(_Q35, kvm_machine_output):
@@ -314,7 +313,7 @@ def validate_q35_capability(hvparams: HvParams, kvm_machine_output: str) -> list
             f"{constants.HV_KVM_MACHINE_VERSION} is '{machine}', but this node's QEMU has no q35"
         )
     for parameter, problem_of in _Q35_LACKS:
-        value = hvparams.get(parameter)
+        value = text_or_none(hvparams, parameter)
         problem = problem_of(value) if value else None
         if problem:
             raise errors.HypervisorError(

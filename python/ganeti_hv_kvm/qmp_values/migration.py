@@ -7,7 +7,7 @@ must neither decide what becomes of a guest nor reach Ganeti's logs and error te
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ganeti_hv_kvm.errors import HypervisorError
 
@@ -74,16 +74,16 @@ class Progress(NamedTuple):
         return self.remaining / gain if gain > 0 else float("inf")
 
 
-def read_migration(answer: Any) -> Migration:
+def read_migration(answer: object) -> Migration:
     """Read the answer to ``query-migrate``.
 
     Raises:
         HypervisorError: it has no status that could be one.
     """
-    status = _word("query-migrate", _dict("query-migrate", answer).get("status", "none"))
-    error = answer.get("error-desc", "")
-    ram = answer.get("ram")
-    ram = ram if isinstance(ram, dict) else {}
+    told = _dict("query-migrate", answer)
+    status = _word("query-migrate", told.get("status", "none"))
+    error = told.get("error-desc", "")
+    ram = _ram(told)
     transferred, total = _count(ram.get("transferred")), _count(ram.get("total"))
     if transferred is None or not total:
         transferred = total = None
@@ -97,20 +97,19 @@ def read_migration(answer: Any) -> Migration:
         changed=(_count(ram.get("dirty-pages-rate")) or 0) * (_count(ram.get("page-size")) or 0),
         # megabits, which are a million bits
         speed=int(_number(ram.get("mbps")) * 1e6 / 8),
-        seconds=(_count(answer.get("total-time")) or 0) / 1000,
+        seconds=(_count(told.get("total-time")) or 0) / 1000,
     )
 
 
-def read_progress(answer: Any) -> Progress:
+def read_progress(answer: object) -> Progress:
     """Read it out of the answer to ``query-migrate``; what is nonsense in it is left out."""
-    answer = answer if isinstance(answer, dict) else {}
-    ram = answer.get("ram")
-    ram = ram if isinstance(ram, dict) else {}
+    told: dict[str, object] = answer if isinstance(answer, dict) else {}
+    ram = _ram(told)
     pages, page = _count(ram.get("dirty-pages-rate")), _count(ram.get("page-size"))
-    reasons = answer.get("blocked-reasons")
+    reasons = told.get("blocked-reasons")
     reasons = reasons[:_MOST_REASONS] if isinstance(reasons, list) else []
-    milliseconds = _count(answer.get("expected-downtime"))
-    passed = _count(answer.get("total-time"))
+    milliseconds = _count(told.get("expected-downtime"))
+    passed = _count(told.get("total-time"))
     return Progress(
         remaining=_count(ram.get("remaining")),
         rate=_rate(ram.get("mbps")),
@@ -121,13 +120,19 @@ def read_progress(answer: Any) -> Progress:
     )
 
 
-def _rate(megabits: Any) -> float | None:
+def _rate(megabits: object) -> float | None:
     """QEMU counts millions of bits a second."""
-    fits = type(megabits) in (int, float) and 0 < megabits < _MOST
-    return megabits * 1e6 / 8 if fits else None
+    if isinstance(megabits, bool) or not isinstance(megabits, int | float):
+        return None
+    return megabits * 1e6 / 8 if 0 < megabits < _MOST else None
 
 
-def read_run_state(answer: Any) -> str:
+def _ram(told: dict[str, object]) -> dict[str, object]:
+    ram = told.get("ram")
+    return ram if isinstance(ram, dict) else {}
+
+
+def read_run_state(answer: object) -> str:
     """Read the answer to ``query-status``.
 
     Raises:
@@ -145,7 +150,7 @@ def quote(text: str) -> str:
     return f"{safe}... ({len(text)} characters)" if len(text) > MOST_QUOTED else safe
 
 
-def _dict(command: str, answer: Any) -> dict[str, Any]:
+def _dict(command: str, answer: object) -> dict[str, object]:
     if not isinstance(answer, dict):
         raise HypervisorError(
             f"QEMU answers {command} with a {type(answer).__name__}, not with an object"
@@ -153,18 +158,20 @@ def _dict(command: str, answer: Any) -> dict[str, Any]:
     return answer
 
 
-def _word(command: str, value: Any) -> str:
+def _word(command: str, value: object) -> str:
     if not isinstance(value, str) or not _WORD.fullmatch(value):
         said = quote(value) if isinstance(value, str) else f"a {type(value).__name__}"
         raise HypervisorError(f"QEMU answers {command} with a status that is none: '{said}'")
     return value
 
 
-def _number(value: Any) -> float:
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST
-    return float(value) if fits else 0.0
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return float(value) if 0 <= value <= _MOST else 0.0
 
 
-def _count(value: Any) -> int | None:
-    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
-    return value if fits else None
+def _count(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= _MOST else None

@@ -6,7 +6,7 @@ They go into Ganeti's lists and so into its JSON: whole numbers within bounds, o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ganeti_hv_kvm.errors import HypervisorError
 from ganeti_hv_kvm.qmp_values import memory_devices, run_state
@@ -36,7 +36,7 @@ class Told(NamedTuple):
 NOTHING = Told(None, None, None)
 
 
-def read(values: Mapping[str, Any]) -> Told:
+def read(values: Mapping[str, object]) -> Told:
     """Read what a guest answered.
 
     Args:
@@ -62,7 +62,7 @@ def _state(answer: object) -> RunState:
         raise NonsenseError(str(err)) from err
 
 
-def read_size(values: Mapping[str, Any]) -> int | None:
+def read_size(values: Mapping[str, object]) -> int | None:
     """Read MiB of memory out of the answer to ``SIZE``; None if there is none.
 
     Raises:
@@ -71,7 +71,7 @@ def read_size(values: Mapping[str, Any]) -> int | None:
     return _mebibytes(values[SIZE], "base-memory") + read_added(values) if SIZE in values else None
 
 
-def read_added(values: Mapping[str, Any]) -> int:
+def read_added(values: Mapping[str, object]) -> int:
     """Read MiB that the guest was given while it runs, of which its balloon knows nothing.
 
     Raises:

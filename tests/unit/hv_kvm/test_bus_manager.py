@@ -225,3 +225,8 @@ def test_targets_of_each_controller(hvparams: dict, targets: list[int]) -> None:
     assert [place["scsi-id"] for place in found] == targets
     with pytest.raises(errors.HypervisorError, match="no place for disk-last: all"):
         bus_manager.place(manager, constants.HOTPLUG_TARGET_DISK, "disk-last", "scsi-hd")
+
+
+def test_a_place_of_another_type_is_not_taken_for_another_place(pci: PCIAllocator) -> None:
+    with pytest.raises(errors.HypervisorError, match="addr is no text, but 13"):
+        pci.initialize_from_device_info([{"bus": "pci.0", "addr": 13}])

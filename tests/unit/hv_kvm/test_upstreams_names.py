@@ -13,6 +13,7 @@ from ganeti_hv_kvm import hv_kvm
 from ganeti_hv_kvm.hv_kvm import KVMHypervisor
 from ganeti_hv_kvm.hv_kvm.command_line import iothreads
 from ganeti_hv_kvm.hv_kvm.ganeti.generation import HAS_BLOCKDEV
+from ganeti_hv_kvm.hv_kvm.lifecycle import cpu_pinning
 
 WITH_SWITCH = "-soundhw c1,c2,...\n"
 WITHOUT_SWITCH = "-audio driver=...\n"
@@ -306,3 +307,9 @@ def test_a_start_runs_qemu_by_the_name_that_a_site_may_replace(hypervisor):
 def test_modules_and_classes_of_the_package():
     for name in ("utils", "constants", "errors", "pathutils", "BusAllocatorManager"):
         assert hasattr(hv_kvm, name), name
+
+
+def test_the_cpus_of_an_instance_are_given_by_its_name_too(hypervisor):
+    with mock.patch.object(cpu_pinning, "vcpu_threads", return_value={0: 1}) as threads:
+        hypervisor._ExecuteCpuAffinity(NAME, constants.CPU_PINNING_ALL)
+    assert threads.call_args.args[0].name == NAME

@@ -12,8 +12,9 @@ from ganeti_hv_kvm.cli import ganeti_child
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output, table
 from ganeti_hv_kvm.cli.frame.failure import CommandError
 from ganeti_hv_kvm.cli.frame.table import Field, Table
+from ganeti_hv_kvm.cli.ganeti_child import Told
 from ganeti_hv_kvm.cli.node import guests
-from ganeti_hv_kvm.cli.tags import Told, are_known
+from ganeti_hv_kvm.cli.tags import are_known
 
 DESCRIPTION = (
     "Gives a guest that runs on this node the limits of its disks that its instance's tags"
@@ -69,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
         return exit_status.WRONG if problems else exit_status.WELL
     if not rows:
         output.write(f"{output.quoted(found.name)} has no options, and no tags that ask for some.")
-    rows = [{**row, "change": row["change"] or None} for row in rows]
-    for line in table.lines(fields, rows, arguments.table_format(options)) if rows else ():
+    shown = [{**row, "change": row["change"] or None} for row in rows]
+    for line in table.lines(fields, shown, arguments.table_format(options)) if rows else ():
         output.write(line)
     for problem in problems:
         output.complain(output.quoted(problem))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output
 from ganeti_hv_kvm.cli.frame.failure import UsageError
@@ -79,7 +78,7 @@ def _holds_no_secret(line: str) -> bool:
     return masking.human(line) == line and not masking.has_secrets(command)
 
 
-def _write(command: str, given: dict[str, Any], told: Any, for_programs: bool) -> None:
+def _write(command: str, given: dict[str, object], told: object, for_programs: bool) -> None:
     if command == HUMAN and isinstance(told, str):
         _write_human(told, for_programs)
         return

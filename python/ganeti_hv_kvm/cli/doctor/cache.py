@@ -11,8 +11,8 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from ganeti_hv_kvm import json_shapes as shapes
 from ganeti_hv_kvm.cli.doctor.diagnosis import Diagnosis, Step
 from ganeti_hv_kvm.cli.frame.finding import note, trouble, unknown, well
 from ganeti_hv_kvm.cli.frame.output import quoted
@@ -75,8 +75,10 @@ def _why_not(path: Path) -> tuple[str | None, bool]:
         return "it is damaged", False
 
 
-def _changed(identity: Any) -> str | None:
-    for path, *rest in identity:
+def _changed(identity: object) -> str | None:
+    for path, *rest in map(shapes.items, shapes.items(identity)):
+        if not isinstance(path, str):
+            raise TypeError(path)
         try:
             status = os.stat(path)
         except FileNotFoundError:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from ganeti_hv_kvm.cli.doctor.diagnosis import Diagnosis
 from ganeti_hv_kvm.cli.frame.finding import note, trouble, unknown
 from ganeti_hv_kvm.cli.frame.output import quoted
-from ganeti_hv_kvm.cli.tags import Told, are_known
+from ganeti_hv_kvm.cli.ganeti_child import Told
+from ganeti_hv_kvm.cli.tags import are_known
 
 _ABOUT = "options"
 

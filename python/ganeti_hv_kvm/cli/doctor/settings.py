@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from ganeti_hv_kvm.cli.doctor.diagnosis import Diagnosis
 from ganeti_hv_kvm.cli.frame.finding import note, trouble, well
 from ganeti_hv_kvm.cli.frame.output import quoted
+from ganeti_hv_kvm.cli.ganeti_child import Settings
 
 
-def diagnoses(told: dict[str, Any], whose: str) -> Iterator[Diagnosis]:
+def diagnoses(told: Settings, whose: str) -> Iterator[Diagnosis]:
     """Say which differ from their defaults, and what is wrong with them.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ganeti_hv_kvm.cli.node.runtime_file import RuntimeFile
 
@@ -98,7 +98,7 @@ def named_in(command: list[str]) -> set[str]:
 
 
 def in_qemu(
-    peripherals: Any, blocks: Any, pci: Any, macs: Mapping[str, str] | None = None
+    peripherals: object, blocks: object, pci: object, macs: Mapping[str, str] | None = None
 ) -> list[Device]:
     """Give the devices with an id that QEMU has.
 
@@ -168,32 +168,38 @@ def _changes(one: Device, other: Device) -> list[Difference]:
     ]
 
 
-def _hvinfo(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _hvinfo(values: Mapping[str, object]) -> Mapping[str, object]:
     hvinfo = values.get("hvinfo")
     return hvinfo if isinstance(hvinfo, dict) else {}
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _place(hvinfo: Mapping[str, Any]) -> str | None:
+def _place(hvinfo: Mapping[str, object]) -> str | None:
     """Only a place that query-pci tells too: a slot of the first bus, or of a root port."""
     address = hvinfo.get("addr")
     if address is None:
         return None
     try:
-        slot = int(str(address).partition(".")[0], 16) if isinstance(address, str) else int(address)
+        slot = (
+            int(str(address).partition(".")[0], 16)
+            if isinstance(address, str)
+            else int(address)
+            if isinstance(address, int)
+            else None
+        )
     except (TypeError, ValueError):
         return None
-    return f"PCI slot {slot}"
+    return None if slot is None else f"PCI slot {slot}"
 
 
 def _is_nic(driver: str, mac: str | None) -> bool:
     return mac is not None or "-net" in driver or driver in ("e1000", "e1000e", "rtl8139")
 
 
-def _files(blocks: Any) -> dict[str, tuple[str | None, bool | None]]:
+def _files(blocks: object) -> dict[str, tuple[str | None, bool | None]]:
     """By a device's id: the file that is behind it, and whether it is read-only."""
     found: dict[str, tuple[str | None, bool | None]] = {}
     for block in blocks if isinstance(blocks, list) else []:
@@ -208,9 +214,10 @@ def _files(blocks: Any) -> dict[str, tuple[str | None, bool | None]]:
     return found
 
 
-def _slots(pci: Any) -> dict[str, str]:
+def _slots(pci: object) -> dict[str, str]:
     found: dict[str, str] = {}
-    waiting = [device for bus in pci for device in bus.get("devices", [])] if _is_list(pci) else []
+    buses = pci if isinstance(pci, list) else []
+    waiting = [device for bus in buses for device in bus.get("devices", [])]
     while waiting:
         device = waiting.pop()
         if device.get("qdev_id"):
@@ -219,7 +226,3 @@ def _slots(pci: Any) -> dict[str, str]:
         if isinstance(bridge, dict):
             waiting += bridge.get("devices", [])
     return found
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ganeti_hv_kvm.cli.node import devices, process, qemu_log, runtime_file
 from ganeti_hv_kvm.cli.node import look as looking
@@ -70,7 +70,7 @@ class Inquiry(NamedTuple):
         return self.seen.pid
 
     @property
-    def replies(self) -> Mapping[str, Any]:
+    def replies(self) -> Mapping[str, object]:
         """QEMU's answers, by the names above."""
         return self.seen.values
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
 from ganeti_hv_kvm.cli.node.process import named
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm._native import FleetAnswer
 
 #: A command of QMP's that changes nothing, with its arguments.
 Question = str | tuple[str, Mapping[str, object]]
@@ -43,7 +46,7 @@ class Look(NamedTuple):
     verdict: str
     reason: str | None
     holder: str | None
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     refusals: Mapping[str, str]
     holder_pid: int | None = None
 
@@ -102,13 +105,12 @@ def _condition(pid: int) -> str | None:
         return None
 
 
-def _seen(guest: LocalGuest, process: Found, answer: Any, names: Sequence[str]) -> Look:
+def _seen(guest: LocalGuest, process: Found, answer: FleetAnswer, names: Sequence[str]) -> Look:
     from ganeti_hv_kvm import QmpRefusedError
 
-    verdict, reason, replies = answer.verdict, None, answer.replies
-    error = answer.error
-    if error is not None:
-        reason = str(error)
+    verdict: str = answer.verdict
+    replies, error = answer.replies, answer.error
+    reason = None if error is None else str(error)
     if verdict == ANSWERED and process.pid and answer.peer_pid not in (None, process.pid):
         verdict, replies = BROKEN, []
         reason = (

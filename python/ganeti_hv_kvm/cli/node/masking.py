@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 HIDDEN = "***"
 
@@ -51,7 +50,7 @@ def words(command: Iterable[str]) -> list[str]:
     return [text(word) for word in command]
 
 
-def value(foreign: Any, secret: bool = False) -> Any:
+def value(foreign: object, secret: bool = False) -> object:
     """Give a value out of JSON without the secrets in it.
 
     Args:
@@ -81,7 +80,7 @@ def human(line: str) -> str:
     return text(_HMP.sub(rf"\1 {HIDDEN}", line))
 
 
-def reply(command: str, given: Mapping[str, Any], answer: Any) -> Any:
+def reply(command: str, given: Mapping[str, object], answer: object) -> object:
     """Give what QEMU replied without the secrets in it."""
     is_secret = command == "qom-get" and given.get("property") in _PROPERTIES
     return value(answer, is_secret)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 _MOST_BYTES = 16 << 20
 #: Elements that every generation has; the disks came later, and old files have none.
@@ -22,7 +22,7 @@ class DamagedError(ValueError):
 class Disk(NamedTuple):
     """A disk: Ganeti's values of it, the path that QEMU opens, and its URI if it has one."""
 
-    values: dict[str, Any]
+    values: dict[str, object]
     path: str | None
     uri: str | None
 
@@ -38,8 +38,8 @@ class RuntimeFile(NamedTuple):
     """
 
     command: list[str]
-    nics: list[dict[str, Any]]
-    parameters: dict[str, Any]
+    nics: list[dict[str, object]]
+    parameters: dict[str, object]
     disks: list[Disk]
 
 
@@ -83,7 +83,8 @@ def parse(text: bytes, path: Path) -> RuntimeFile:
     return RuntimeFile([str(word) for word in command], nics, parameters, _disks(disks, path))
 
 
-def _disks(loaded: list[Any], path: Path) -> list[Disk]:
+def _disks(loaded: list[object], path: Path) -> list[Disk]:
+    disks = []
     for entry in loaded:
         if (
             not isinstance(entry, list)
@@ -91,15 +92,14 @@ def _disks(loaded: list[Any], path: Path) -> list[Disk]:
             or not isinstance(entry[0], dict)
         ):
             raise DamagedError(f"{path} is damaged: its disks are none")
-    return [
-        Disk(entry[0], _text(entry[1]), _text(entry[2]) if len(entry) > 2 else None)
-        for entry in loaded
-    ]
+        uri = _text(entry[2]) if len(entry) > 2 else None
+        disks.append(Disk(entry[0], _text(entry[1]), uri))
+    return disks
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _is_list_of(value: Any, kinds: tuple[type, ...]) -> bool:
+def _is_list_of(value: object, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, list) and all(isinstance(one, kinds) for one in value)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from typing import Any
 
 from .schema import Schema, UnfitError
 
 
-def read(schema: Schema, command: str, words: Sequence[str]) -> dict[str, Any]:
+def read(schema: Schema, command: str, words: Sequence[str]) -> dict[str, object]:
     """Read the arguments, and see that this QEMU takes them.
 
     A value becomes what the schema says that the argument is: ``on`` a true, ``0x10`` a 16.
@@ -48,7 +47,7 @@ def split(line: str) -> list[str]:
         raise UnfitError(f"{err}: {line!r}") from None
 
 
-def _as_json(text: str) -> dict[str, Any]:
+def _as_json(text: str) -> dict[str, object]:
     try:
         loaded = json.loads(text)
     except (ValueError, RecursionError) as err:
@@ -58,13 +57,13 @@ def _as_json(text: str) -> dict[str, Any]:
     return loaded
 
 
-def _add(schema: Schema, command: str, word: str, given: dict[str, Any]) -> None:
+def _add(schema: Schema, command: str, word: str, given: dict[str, object]) -> None:
     key, equals, text = word.partition("=")
     if not equals or not key.removesuffix(":"):
         raise UnfitError(f"{word!r} is no key=value, and no JSON object")
     is_json = key.endswith(":")
     path = key.removesuffix(":").split(".")
-    value: Any
+    value: object
     if is_json:
         try:
             value = json.loads(text)
@@ -74,9 +73,10 @@ def _add(schema: Schema, command: str, word: str, given: dict[str, Any]) -> None
         value = schema.read_argument(command, path, text, given)
     place = given
     for name in path[:-1]:
-        place = place.setdefault(name, {})
-        if not isinstance(place, dict):
+        inner = place.setdefault(name, {})
+        if not isinstance(inner, dict):
             raise UnfitError(f"{key} is given twice, in two ways")
+        place = inner
     if path[-1] in place:
         raise UnfitError(f"{key} is given twice")
     place[path[-1]] = value

@@ -6,7 +6,6 @@ A list of what looks, not of what changes: a command that is new in QEMU is take
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 #: QMP's, besides all that begin with query- or x-query-.
 _QMP = frozenset(
@@ -25,7 +24,7 @@ _QMP = frozenset(
 _HUMAN = frozenset({"help", "?", "info", "print", "p"})
 
 
-def only_looks(command: str, arguments: Mapping[str, Any]) -> bool:
+def only_looks(command: str, arguments: Mapping[str, object]) -> bool:
     """Whether a command of QMP leaves the guest and its QEMU as they are."""
     if command == "human-monitor-command":
         return human_only_looks(str(arguments.get("command-line", "")))

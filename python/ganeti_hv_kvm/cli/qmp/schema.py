@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ganeti_hv_kvm.cli.frame.suggest import did_you_mean
 
@@ -50,12 +50,12 @@ class Schema:
         UnfitError: it is no schema.
     """
 
-    def __init__(self, entities: Any) -> None:
+    def __init__(self, entities: object) -> None:
         if not isinstance(entities, list) or not all(
             isinstance(one, dict) and isinstance(one.get("name"), str) for one in entities
         ):
             raise UnfitError("what this QEMU gave as its schema is none")
-        self._entities: dict[str, dict[str, Any]] = {one["name"]: one for one in entities}
+        self._entities: dict[str, dict[str, object]] = {one["name"]: one for one in entities}
         self._open = {self._entities.get(name, {}).get("arg-type") for name in _OPEN}
 
     def commands(self) -> list[str]:
@@ -80,7 +80,7 @@ class Schema:
         features = self._entities.get(command, {}).get("features")
         return isinstance(features, list) and "deprecated" in features
 
-    def arguments(self, command: str, given: Mapping[str, Any] | None = None) -> list[Member]:
+    def arguments(self, command: str, given: Mapping[str, object] | None = None) -> list[Member]:
         """Give what a command takes.
 
         Args:
@@ -97,12 +97,12 @@ class Schema:
             values = entity.get("values")
             if isinstance(values, list):
                 return [one for one in values if isinstance(one, str)]
-            return [one["name"] for one in entity.get("members", []) if "name" in one]
+            return [str(one["name"]) for one in _parts(entity, "members") if "name" in one]
         if entity.get("json-type") == "boolean":
             return ["on", "off"]
         return []
 
-    def check(self, command: str, given: Any) -> None:
+    def check(self, command: str, given: object) -> None:
         """See that a command is there, and takes these arguments.
 
         Raises:
@@ -117,8 +117,8 @@ class Schema:
             raise UnfitError(f"{command} does not take that: {told}")
 
     def read_argument(
-        self, command: str, path: Sequence[str], text: str, given: Mapping[str, Any]
-    ) -> Any:
+        self, command: str, path: Sequence[str], text: str, given: Mapping[str, object]
+    ) -> object:
         """Read the value of an argument that was typed as ``name=text``.
 
         Args:
@@ -131,7 +131,7 @@ class Schema:
             UnfitError: no such argument, or the text means no value of its type.
         """
         kind: str = str(self._entities.get(command, {}).get("arg-type"))
-        inside: Any = given
+        inside: object = given
         for index, name in enumerate(path):
             kind = self._object_of(kind)
             members = {
@@ -147,7 +147,7 @@ class Schema:
             inside = inside.get(name) if isinstance(inside, dict) else None
         return self._read(kind, ".".join(path), text)
 
-    def _read(self, kind: str, name: str, text: str) -> Any:
+    def _read(self, kind: str, name: str, text: str) -> object:
         json_type, meta = self._json_type(kind), self._entities.get(kind, {}).get("meta-type")
         if json_type == "string" or meta == "enum":
             return text
@@ -161,17 +161,18 @@ class Schema:
             except ValueError:
                 raise UnfitError(f"{name} is a whole number, not {text!r}") from None
         try:
-            return json.loads(text)
+            value: object = json.loads(text)
         except ValueError as err:
             if meta == "alternate" or json_type == "value":
                 return text
             raise UnfitError(f"{name} is to be JSON, and {text!r} is not: {err}") from None
+        return value
 
     def _object_of(self, kind: str) -> str:
         """The type of which members can be given: of an alternate, its object."""
         entity = self._entities.get(kind, {})
         if entity.get("meta-type") == "alternate":
-            kinds = [str(one.get("type")) for one in entity.get("members", [])]
+            kinds = [str(one.get("type")) for one in _parts(entity, "members")]
             return next((one for one in kinds if self._json_type(one) == "object"), kind)
         return kind
 
@@ -182,21 +183,21 @@ class Schema:
             return str(entity.get("json-type"))
         return {"array": "array", "object": "object", "enum": "string"}.get(str(meta), "value")
 
-    def _members(self, kind: str, given: Mapping[str, Any]) -> list[Member]:
+    def _members(self, kind: str, given: Mapping[str, object]) -> list[Member]:
         entity = self._entities.get(kind, {})
         found = [
-            Member(one["name"], str(one.get("type")), "default" not in one)
-            for one in entity.get("members", [])
-            if isinstance(one, dict) and "name" in one
+            Member(str(one["name"]), str(one.get("type")), "default" not in one)
+            for one in _parts(entity, "members")
+            if "name" in one
         ]
         tag = entity.get("tag")
         if isinstance(tag, str):
-            for variant in entity.get("variants", []):
+            for variant in _parts(entity, "variants"):
                 if variant.get("case") == given.get(tag):
                     found += self._members(str(variant.get("type")), given)
         return found
 
-    def _problems(self, kind: str, value: Any, place: str, depth: int) -> Iterator[str]:
+    def _problems(self, kind: str, value: object, place: str, depth: int) -> Iterator[str]:
         entity = self._entities.get(kind, {})
         meta = entity.get("meta-type")
         if depth > _DEEPEST:
@@ -221,7 +222,7 @@ class Schema:
         elif meta == "alternate":
             yield from self._alternate_problems(entity, value, place, depth)
 
-    def _object_problems(self, kind: str, value: Any, place: str, depth: int) -> Iterator[str]:
+    def _object_problems(self, kind: str, value: object, place: str, depth: int) -> Iterator[str]:
         if not isinstance(value, dict):
             yield f"{place or 'it'} is to be an object, not {_type_of(value)}"
             return
@@ -239,9 +240,9 @@ class Schema:
             yield f"{where} is not known{did_you_mean(name, members)}"
 
     def _alternate_problems(
-        self, entity: Mapping[str, Any], value: Any, place: str, depth: int
+        self, entity: Mapping[str, object], value: object, place: str, depth: int
     ) -> Iterator[str]:
-        kinds = [str(one.get("type")) for one in entity.get("members", [])]
+        kinds = [str(one.get("type")) for one in _parts(entity, "members")]
         fitting = [kind for kind in kinds if self._json_type(kind) in _json_types(value)]
         if not fitting:
             yield f"{place} cannot be {_type_of(value)}"
@@ -251,13 +252,19 @@ class Schema:
             yield from found[0]
 
 
-def _builtin_problems(json_type: str, value: Any, place: str) -> Iterator[str]:
+def _parts(entity: Mapping[str, object], name: str) -> list[dict[str, object]]:
+    """The objects in a list of the schema."""
+    found = entity.get(name)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _builtin_problems(json_type: str, value: object, place: str) -> Iterator[str]:
     if json_type != "value" and json_type not in _json_types(value):
         wanted = {"int": "a whole number", "boolean": "true or false", "string": "a text"}
         yield f"{place} is to be {wanted.get(json_type, json_type)}, not {_type_of(value)}"
 
 
-def _json_types(value: Any) -> tuple[str, ...]:
+def _json_types(value: object) -> tuple[str, ...]:
     """The schema's words for what a value is in JSON."""
     if isinstance(value, bool):
         return ("boolean", "value")
@@ -271,7 +278,7 @@ def _json_types(value: Any) -> tuple[str, ...]:
     return ("null", "value")
 
 
-def _type_of(value: Any) -> str:
+def _type_of(value: object) -> str:
     return {
         "boolean": "true or false",
         "int": "a whole number",
@@ -283,14 +290,15 @@ def _type_of(value: Any) -> str:
     }[_json_types(value)[0]]
 
 
-def _guessed(text: str) -> Any:
+def _guessed(text: str) -> object:
     """The value of what no schema tells the type of: JSON where it is some."""
     if text.lower() in _YES | _NO:
         return text.lower() in _YES
     try:
-        return json.loads(text)
+        value: object = json.loads(text)
     except ValueError:
         return text
+    return value
 
 
 def _listed(values: list[str]) -> str:

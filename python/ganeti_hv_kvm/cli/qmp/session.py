@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti_hv_kvm.cli.frame.failure import CommandError, UsageError
 from ganeti_hv_kvm.cli.frame.output import quoted
@@ -56,7 +56,7 @@ class Session:
             raise CommandError("QEMU gave no schema")
         return self._schema
 
-    def check_allowed(self, command: str, arguments: Mapping[str, Any]) -> None:
+    def check_allowed(self, command: str, arguments: Mapping[str, object]) -> None:
         """See that a command may be sent.
 
         Raises:
@@ -72,7 +72,7 @@ class Session:
                 command=command,
             )
 
-    def execute(self, command: str, words: list[str]) -> tuple[dict[str, Any], Any]:
+    def execute(self, command: str, words: list[str]) -> tuple[dict[str, object], object]:
         """Read the arguments, check them, give the command: (arguments, what QEMU returned).
 
         Raises:
@@ -126,8 +126,8 @@ class Session:
         return self._schema
 
     def _give(
-        self, monitor: QmpConnection, command: str, given: Mapping[str, Any], deadline: float
-    ) -> Any:
+        self, monitor: QmpConnection, command: str, given: Mapping[str, object], deadline: float
+    ) -> object:
         from ganeti_hv_kvm import QmpError
 
         left = max(0.001, deadline - time.monotonic())

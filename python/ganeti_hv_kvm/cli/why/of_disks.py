@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ganeti_hv_kvm import json_shapes as shapes
 from ganeti_hv_kvm.cli.frame.finding import Finding, note, trouble, unknown
 from ganeti_hv_kvm.cli.frame.output import quoted
 from ganeti_hv_kvm.cli.node import devices, masking
@@ -26,7 +27,7 @@ class _Block(NamedTuple):
 def findings(found: Inquiry) -> Iterator[Finding]:
     """Say what is to be said of the disks."""
     try:
-        blocks = [_read(entry) for entry in found.replies.get(BLOCK, [])]
+        blocks = [_read(entry) for entry in shapes.entries(found.replies.get(BLOCK, []))]
         failures = _failures(found.replies.get(BLOCK_STATS, []))
     except (AttributeError, TypeError) as err:
         yield unknown(_ABOUT, f"QEMU tells of its disks what cannot be: {quoted(str(err))}")
@@ -43,8 +44,8 @@ def findings(found: Inquiry) -> Iterator[Finding]:
     yield from _disagreements(found)
 
 
-def _read(entry: Any) -> _Block:
-    inserted = entry.get("inserted") or {}
+def _read(entry: Mapping[str, object]) -> _Block:
+    inserted = shapes.members(entry.get("inserted") or {})
     owner = entry.get("device") or str(entry.get("qdev", "")).removeprefix(
         f"{devices.PERIPHERALS}/"
     )
@@ -55,11 +56,11 @@ def _read(entry: Any) -> _Block:
     )
 
 
-def _failures(stats: Any) -> dict[str, str]:
+def _failures(stats: object) -> dict[str, str]:
     """By the name of the disk: how many reads, writes and flushes failed."""
     told = {}
-    for entry in stats:
-        numbers = entry.get("stats", {})
+    for entry in shapes.entries(stats):
+        numbers = shapes.members(entry.get("stats", {}))
         parts = [
             f"{numbers[f'failed_{key}_operations']} failed {word}"
             for key, word in (("rd", "reads"), ("wr", "writes"), ("flush", "flushes"))
@@ -76,7 +77,7 @@ def _title(found: Inquiry, block: _Block) -> str:
     title = quoted(block.name)
     file = block.file
     for number, disk in enumerate(found.runtime.disks if found.runtime else ()):
-        hvinfo = disk.values.get("hvinfo") or {}
+        hvinfo = shapes.members(disk.values.get("hvinfo") or {})
         if (file and file in (disk.path, disk.uri)) or hvinfo.get("id") == block.name:
             title = f"disk {number} ({quoted(block.name)})"
             file = disk.uri or disk.path or file
@@ -89,7 +90,7 @@ def _path(found: Inquiry, block: _Block) -> str | None:
     if file and file.startswith(_OPENED):
         file = None
     for disk in found.runtime.disks if found.runtime else ():
-        hvinfo = disk.values.get("hvinfo") or {}
+        hvinfo = shapes.members(disk.values.get("hvinfo") or {})
         if hvinfo.get("id") == block.name:
             file = disk.path or file
     return file if file and file.startswith("/") else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from shlex import quote
-from typing import Any
 
+from ganeti_hv_kvm import json_shapes as shapes
 from ganeti_hv_kvm.cli.frame.finding import Finding, note, trouble, unknown, well
 from ganeti_hv_kvm.cli.frame.output import quoted
 from ganeti_hv_kvm.cli.frame.table import duration
@@ -53,9 +53,9 @@ def findings(found: Inquiry) -> Iterator[Finding]:
         yield _state(found)
 
 
-def _version(reply: Any) -> str:
+def _version(reply: object) -> str:
     try:
-        version = reply["qemu"]
+        version = shapes.members(shapes.members(reply)["qemu"])
         return f"QEMU {version['major']:d}.{version['minor']:d}.{version['micro']:d}"
     except (TypeError, KeyError, ValueError):
         return "QEMU, of a version that it does not tell"

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from ganeti_hv_kvm.cli.frame.finding import Finding, trouble, unknown
 from ganeti_hv_kvm.cli.frame.output import quoted
@@ -38,7 +37,7 @@ def findings(found: Inquiry, network: Path = NETWORK) -> Iterator[Finding]:
 
 
 def _one(
-    found: Inquiry, number: int, nic: dict[str, Any], tap: Tap | None, held: set[str]
+    found: Inquiry, number: int, nic: dict[str, object], tap: Tap | None, held: set[str]
 ) -> Iterator[Finding]:
     name = quote(found.guest.name)
     who = f"{number} ({quoted(str(nic.get('mac', '?')))})"
@@ -75,7 +74,7 @@ def _one(
     yield from _bridge(who, nic, tap)
 
 
-def _bridge(who: str, nic: dict[str, Any], tap: Tap) -> Iterator[Finding]:
+def _bridge(who: str, nic: dict[str, object], tap: Tap) -> Iterator[Finding]:
     parameters = nic.get("nicparams")
     if not isinstance(parameters, dict) or parameters.get("mode") != "bridged":
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ganeti import constants, errors, utils
 
@@ -12,6 +11,7 @@ from ganeti_hv_kvm.hv_kvm.devices.description import Device
 from ganeti_hv_kvm.hv_kvm.devices.places import LSI_CDROM_TARGETS
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
 from ganeti_hv_kvm.hv_kvm.ganeti.generation import Dialect
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text, text_or_none
 from ganeti_hv_kvm.hv_kvm.kvm_utils import DictToQemuStringNotation
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
@@ -44,7 +44,7 @@ _BLOCKDEV_CDROM_DRIVERS: Mapping[str, str] = {
 }
 
 
-def boots_from(hvp: Mapping[str, Any], source: str) -> bool:
+def boots_from(hvp: Mapping[str, object], source: str) -> bool:
     """Whether the guest starts from ``source`` (a value of boot_order); a kernel comes first."""
     return boot_type.follows_boot_order(hvp) and bool(hvp[constants.HV_BOOT_ORDER] == source)
 
@@ -71,22 +71,22 @@ def kernel(request: StartRequest) -> list[str]:
     hvp = request.hvp
     if not boot_type.kernel(hvp):
         return []
-    words = [f"root={hvp[constants.HV_ROOT_PATH]}", hvp[constants.HV_KERNEL_ARGS]]
+    words = [f"root={hvp[constants.HV_ROOT_PATH]}", text(hvp, constants.HV_KERNEL_ARGS)]
     if hvp[constants.HV_SERIAL_CONSOLE]:
         words.append(f"console=ttyS0,{hvp[constants.HV_SERIAL_SPEED]}")
-    initrd = hvp[constants.HV_INITRD_PATH]
+    initrd = text_or_none(hvp, constants.HV_INITRD_PATH)
     return [
-        *("-kernel", hvp[constants.HV_KERNEL_PATH]),
+        *("-kernel", text(hvp, constants.HV_KERNEL_PATH)),
         *(("-initrd", initrd) if initrd else ()),
         *("-append", " ".join(words)),
     ]
 
 
-def _images(hvp: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _images(hvp: Mapping[str, object]) -> list[tuple[str, str]]:
     """(node name, image) of each CD-ROM."""
     both = (
-        (_CDROM_1, hvp[constants.HV_CDROM_IMAGE_PATH]),
-        (_CDROM_2, hvp[constants.HV_KVM_CDROM2_IMAGE_PATH]),
+        (_CDROM_1, text_or_none(hvp, constants.HV_CDROM_IMAGE_PATH)),
+        (_CDROM_2, text_or_none(hvp, constants.HV_KVM_CDROM2_IMAGE_PATH)),
     )
     return [(node, image) for node, image in both if image]
 
@@ -141,7 +141,7 @@ def ide_places(request: StartRequest) -> dict[str, ide.Place]:
 
 
 def _cdrom_device(request: StartRequest, driver: str, node: str) -> list[str]:
-    target: dict[str, Any] = {}
+    target: dict[str, object] = {}
     index = boot_index(request.dialect, _boots_from_cdrom(request, node))
     among_disks = request.hvp[constants.HV_DISK_TYPE] in constants.HT_SCSI_DEVICE_TYPES
     if driver == "scsi-cd" and among_disks:
@@ -247,7 +247,9 @@ def floppy(request: StartRequest) -> list[str]:
     return [*first, "-drive", drive]
 
 
-def floppy_for_good(command: Sequence[str], hvp: Mapping[str, Any], facts: QemuFacts) -> list[str]:
+def floppy_for_good(
+    command: Sequence[str], hvp: Mapping[str, object], facts: QemuFacts
+) -> list[str]:
     """A command whose floppy stays open for writing, where QEMU could not open it once more.
 
     At the end of a migration QEMU would, on either side, by the image's path. Inside a chroot that

@@ -5,8 +5,6 @@ They are given values where the sections of ``build`` take an instance.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ganeti import constants
 
 from ganeti_hv_kvm.hv_kvm.devices.description import Device
@@ -20,7 +18,7 @@ def cdrom(
     model: str,
     image: str,
     boots: object,
-    last: Any,
+    last: object,
     *,
     chipset: str | None = None,
     number: int = 0,

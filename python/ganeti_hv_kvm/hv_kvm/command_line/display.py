@@ -9,6 +9,7 @@ from itertools import pairwise
 from ganeti import constants, errors, netutils
 
 from ganeti_hv_kvm.hv_kvm.devices.q35 import Function
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text_or_none
 from ganeti_hv_kvm.hv_kvm.kvm_utils import Escape
 
 from .option import Part, in_brackets, properties
@@ -131,7 +132,7 @@ def screen(request: StartRequest) -> list[str]:
 
 def vga(request: StartRequest) -> list[str]:
     """-vga: the graphics card; SPICE wants its own."""
-    model = request.hvp[constants.HV_VGA]
+    model = text_or_none(request.hvp, constants.HV_VGA)
     if not model and request.hvp[constants.HV_KVM_SPICE_BIND]:
         model = "qxl"
     return ["-vga", model] if model else []

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 from ganeti import constants, errors
 
@@ -48,23 +47,23 @@ Place = tuple[int, int]
 """Bus and unit."""
 
 
-def place_words(place: Place) -> dict[str, Any]:
+def place_words(place: Place) -> dict[str, object]:
     """A place as the properties of -device."""
     bus, unit = place
     return {"bus": f"ide.{bus}", "unit": unit}
 
 
-def is_placed(hvinfo: Mapping[str, Any] | None) -> bool:
+def is_placed(hvinfo: Mapping[str, object] | None) -> bool:
     """Whether a disk's hvinfo says a place on an IDE bus."""
     return str((hvinfo or {}).get("bus", "")).startswith("ide.")
 
 
-def hvinfo(own: Mapping[str, Any], place: Place) -> dict[str, Any]:
+def hvinfo(own: Mapping[str, object], place: Place) -> dict[str, object]:
     """The hvinfo of an IDE disk at a place; ``own`` is the one that Ganeti has for it."""
     return {"driver": _DISK, "id": own.get("id"), **place_words(place)}
 
 
-def device_words(hvinfo: Mapping[str, Any] | None) -> dict[str, Any]:
+def device_words(hvinfo: Mapping[str, object] | None) -> dict[str, object]:
     """-device's driver of an IDE disk, and its place, where that is known."""
     place = {key: hvinfo[key] for key in ("bus", "unit")} if hvinfo and is_placed(hvinfo) else {}
     return {"driver": _DISK, **place}
@@ -136,7 +135,7 @@ def _first_free(taken: Iterable[int]) -> int:
     return next(number for number in range(len(occupied) + 1) if number not in occupied)
 
 
-def origin(command: Sequence[str], hvp: Mapping[str, Any]) -> str | None:
+def origin(command: Sequence[str], hvp: Mapping[str, object]) -> str | None:
     """Tell whose words started a guest, as far as its stored command and parameters show it.
 
     Returns None where both would have stored the same.

@@ -13,18 +13,22 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants
 
 from ganeti_hv_kvm.hv_kvm.devices.description import Device
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number, number_or_zero
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from .option import vcpus_of
 from .request import Completion, StartRequest
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.qmp_values.replies import IoThread
 
 #: The parameter's name, None where this Ganeti does not have it.
 PARAMETER: str | None = getattr(constants, "HV_VIRTIO_DISK_IOTHREADS", None)
@@ -41,7 +45,7 @@ _BY_THE_KERNEL = frozenset({constants.HT_KVM_AIO_NATIVE, "io_uring"})  # 3.0 has
 _NAME = re.compile(r"\biothread\d+\b")
 
 
-def count(hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int) -> int:
+def count(hvp: Mapping[str, object], facts: QemuFacts, vcpus: int) -> int:
     """How many threads the disks of a guest get from this QEMU.
 
     Args:
@@ -52,10 +56,10 @@ def count(hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int) -> int:
     return count_by(hvp, facts.can_map_queues, vcpus)
 
 
-def count_by(hvp: Mapping[str, Any], can_map: Callable[[str], bool], vcpus: int) -> int:
+def count_by(hvp: Mapping[str, object], can_map: Callable[[str], bool], vcpus: int) -> int:
     """The same; ``can_map`` tells whether several threads can serve a device of this driver."""
     driver = _driver(hvp)
-    wanted = int(hvp.get(PARAMETER, 0)) if PARAMETER else 0
+    wanted = number_or_zero(hvp, PARAMETER) if PARAMETER else 0
     if wanted <= 0 or driver is None or hvp[constants.HV_KVM_DISK_AIO] not in _BY_THE_KERNEL:
         return 0
     if wanted == 1 or not can_map(driver):
@@ -63,7 +67,7 @@ def count_by(hvp: Mapping[str, Any], can_map: Callable[[str], bool], vcpus: int)
     return max(1, min(wanted, vcpus))
 
 
-def why_none(hvp: Mapping[str, Any]) -> str | None:
+def why_none(hvp: Mapping[str, object]) -> str | None:
     """Say why threads could not serve a guest's disks; None if they could."""
     if _driver(hvp) is None:
         return "its disks are neither paravirtual nor scsi-hd on virtio-scsi-pci (disk_type)"
@@ -78,7 +82,7 @@ def as_parameter(options: Options) -> dict[str, int]:
     return {PARAMETER: wanted} if PARAMETER and wanted is not None else {}
 
 
-def count_by_tag(options: Options, hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int) -> int:
+def count_by_tag(options: Options, hvp: Mapping[str, object], facts: QemuFacts, vcpus: int) -> int:
     """How many threads the disks of a guest get by its tag, where Ganeti has no parameter."""
     wanted = 0 if PARAMETER else options.number("iothreads") or 0
     if not wanted or why_none(hvp):
@@ -88,7 +92,7 @@ def count_by_tag(options: Options, hvp: Mapping[str, Any], facts: QemuFacts, vcp
     return max(1, min(wanted, vcpus)) if several else 1
 
 
-def tag_properties(hvp: Mapping[str, Any], threads: int) -> dict[str, Any]:
+def tag_properties(hvp: Mapping[str, object], threads: int) -> dict[str, object]:
     """What so many threads by tag add to a virtio-blk disk."""
     return _served_by(threads) if threads and _driver(hvp) == BLK_DRIVER else {}
 
@@ -106,7 +110,7 @@ def with_controller_served(command: Sequence[str], completion: Completion) -> li
     return words
 
 
-def _driver(hvp: Mapping[str, Any]) -> str | None:
+def _driver(hvp: Mapping[str, object]) -> str | None:
     """The device model that the threads serve, if the guest's disks have one."""
     model = hvp[constants.HV_DISK_TYPE]
     if model == constants.HT_DISK_PARAVIRTUAL:
@@ -119,14 +123,14 @@ def _names(threads: int) -> list[str]:
     return [f"{_THREAD}{number}" for number in range(threads)]
 
 
-def _served_by(threads: int) -> dict[str, Any]:
+def _served_by(threads: int) -> dict[str, object]:
     """The property of a device that says which of so many threads serve it."""
     if threads > 1:
         return {_MAPPING: [{_THREAD: name} for name in _names(threads)]}
     return {_THREAD: f"{_THREAD}0"}
 
 
-def disk_properties(hvp: Mapping[str, Any], threads: int, vcpus: int) -> dict[str, Any]:
+def disk_properties(hvp: Mapping[str, object], threads: int, vcpus: int) -> dict[str, object]:
     """What so many threads add to a virtio-blk disk: -device's properties, by their names."""
     if not threads or _driver(hvp) != BLK_DRIVER:
         return {}
@@ -138,15 +142,15 @@ def controller_is_in_json(request: StartRequest) -> bool:
     return _MAPPING in controller_properties(request)
 
 
-def count_in_qemu(answer: Any) -> int:
+def count_in_qemu(answer: Iterable[IoThread]) -> int:
     """How many threads a running QEMU has for disks, by its answer to query-iothreads."""
     ids = {str(thread.get("id")) for thread in answer}
     return next(number for number in itertools.count() if f"{_THREAD}{number}" not in ids)
 
 
-def controller_properties(request: StartRequest) -> dict[str, Any]:
+def controller_properties(request: StartRequest) -> dict[str, object]:
     """What the threads add to a virtio-scsi controller."""
-    vcpus = int(request.instance.beparams[constants.BE_VCPUS])
+    vcpus = number(request.instance.beparams, constants.BE_VCPUS)
     threads = count(request.hvp, request.facts, vcpus) if request.dialect.blockdev else 0
     if not threads or _driver(request.hvp) != SCSI_DRIVER:
         return {}
@@ -179,7 +183,7 @@ def is_said_in_json(command: Sequence[str]) -> bool:
     )
 
 
-def without_threads(hvinfo: Mapping[str, Any] | None) -> dict[str, Any]:
+def without_threads(hvinfo: Mapping[str, object] | None) -> dict[str, object]:
     """A disk's ``hvinfo`` without what serves it there.
 
     One that was added to the running guest has threads in it: those of that node. Its number of

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ganeti import constants
 
 from ganeti_hv_kvm.hv_kvm.devices import q35
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text_or_none
 
 from . import uefi
 from .option import properties
@@ -89,7 +90,7 @@ def paused(request: StartRequest) -> list[str]:
 
 def memory_backing(request: StartRequest) -> list[str]:
     """-mem-path: guest memory from a hugetlbfs folder, taken at once."""
-    folder = request.hvp[constants.HV_MEM_PATH]
+    folder = text_or_none(request.hvp, constants.HV_MEM_PATH)
     return ["-mem-path", folder, "-mem-prealloc"] if folder else []
 
 
@@ -100,7 +101,7 @@ def clock(request: StartRequest) -> list[str]:
 
 def cpu(request: StartRequest) -> list[str]:
     """-cpu: model and flags, as the administrator wrote them."""
-    model = request.hvp[constants.HV_CPU_TYPE]
+    model = text_or_none(request.hvp, constants.HV_CPU_TYPE)
     return ["-cpu", model] if model else []
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ganeti import constants
 
 from ganeti_hv_kvm.hv_kvm.devices.description import Device
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number
 
 from . import memory_backing
 from .option import properties
@@ -47,7 +48,7 @@ class Room(NamedTuple):
         return min(max(0, memory - self.start), self.more)
 
 
-def is_wanted(hvp: Mapping[str, Any]) -> bool:
+def is_wanted(hvp: Mapping[str, object]) -> bool:
     """Whether a guest with these parameters is to have the device."""
     return generation.MEMORY_METHOD is not None and (
         hvp.get(generation.MEMORY_METHOD) == VIRTIO_MEM
@@ -56,14 +57,14 @@ def is_wanted(hvp: Mapping[str, Any]) -> bool:
 
 def size(request: StartRequest) -> list[str]:
     """-m: the most memory the guest may get at first, in MiB; ballooning takes the rest away."""
-    at_start = int(request.instance.beparams[constants.BE_MAXMEM])
+    at_start = number(request.instance.beparams, constants.BE_MAXMEM)
     if not is_wanted(request.hvp):
         return ["-m", str(at_start)]
     # QEMU has no memory devices without it
     return ["-m", properties(str(at_start), ("maxmem", f"{at_start + KVM_VIRTIO_MEM_MAX_SIZE}M"))]
 
 
-def device(place: Mapping[str, Any]) -> list[str]:
+def device(place: Mapping[str, object]) -> list[str]:
     """The stored words of the device.
 
     Args:
@@ -94,7 +95,7 @@ def with_request(command: list[str], completion: Completion) -> list[str]:
     room = room_of(command)
     if room is None:
         return command
-    wanted = completion.memory or int(completion.instance.beparams[constants.BE_MAXMEM])
+    wanted = completion.memory or number(completion.instance.beparams, constants.BE_MAXMEM)
     words = f",requested-size={room.requested(wanted)}M"
     return [
         value + words if switch == "-device" and _OWN_DEVICE.match(value) else value

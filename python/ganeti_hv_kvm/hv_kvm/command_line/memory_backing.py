@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 from ganeti import constants
+
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text_or_none
 
 from .option import properties
 from .request import Completion
@@ -23,11 +24,13 @@ ID = "pc.ram"
 HUGE = "hugetlb=on"
 
 
-def why_none(hvp: Mapping[str, Any]) -> str | None:
+def why_none(hvp: Mapping[str, object]) -> str | None:
     """Say why a guest's memory cannot be chosen by tag; None if it can."""
     if hvp[constants.HV_MEM_PATH]:
         return f"{constants.HV_MEM_PATH} is set, and says where its memory comes from"
-    if re.search(r"(?:^|\s)-(?:m|mem-path|numa)\b", hvp[constants.HV_KVM_EXTRA] or ""):
+    if re.search(
+        r"(?:^|\s)-(?:m|mem-path|numa)\b", text_or_none(hvp, constants.HV_KVM_EXTRA) or ""
+    ):
         return f"{constants.HV_KVM_EXTRA} says -m, -mem-path or -numa"
     machine = str(hvp[constants.HV_KVM_MACHINE_VERSION] or "pc")
     if not machine.startswith(("pc", "q35")):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 from ganeti_hv_kvm.hv_kvm.devices.places import PCI_BUS, SCSI_BUS
 
@@ -20,7 +19,7 @@ _IDE_DISKS = ("ide-hd", "ide-cd", "ide-drive")
 _LAST_IDE_BUS = 1
 
 
-def devices(command: Sequence[object]) -> Iterator[Mapping[str, Any]]:
+def devices(command: Sequence[object]) -> Iterator[Mapping[str, object]]:
     """Give the properties of each -device, "driver" among them; what cannot be read is left out."""
     for switch, value in pairwise(map(str, command)):
         if switch not in ("-device", "--device"):
@@ -38,12 +37,12 @@ def devices(command: Sequence[object]) -> Iterator[Mapping[str, Any]]:
             yield {"driver": driver.removeprefix("driver="), **dict(pairs)}
 
 
-def of(command: Sequence[object]) -> list[dict[str, Any]]:
+def of(command: Sequence[object]) -> list[dict[str, object]]:
     """Give the places on the PCI and SCSI buses that -device names, as parts of an ``hvinfo``.
 
     QEMU gives a SCSI disk without a target the first one that is free.
     """
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     for device in devices(command):
         if device.get("driver") in _SCSI_DISKS:
             bus = str(device.get("bus", SCSI_BUS))

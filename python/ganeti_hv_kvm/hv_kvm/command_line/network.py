@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.devices import description
-from ganeti_hv_kvm.hv_kvm.devices.description import Backend
+from ganeti_hv_kvm.hv_kvm.devices.description import Backend, Features
+from ganeti_hv_kvm.hv_kvm.ganeti import hvparams
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from .boot import boot_index, boots_from
 from .option import in_brackets, properties, vcpus_of
 from .request import AttachedNic, Completion
-
-Features = dict[str, Any]
 
 #: In place of address and port of a migration: QEMU is told where to listen when it is ready.
 DEFERRED = ("", 0)
@@ -31,30 +29,33 @@ def _need(available: bool, parameter: str, facts: QemuFacts) -> None:
         )
 
 
-def _queues(hvp: Mapping[str, Any], vcpus: int) -> int:
+def _queues(hvp: Mapping[str, object], vcpus: int) -> int:
     """How many queues a paravirtual NIC has.
 
     The development version knows "auto", a queue for each vCPU up to a limit. It must come to the
     same number on both ends of a migration, so it follows from the guest's command line.
     """
-    wanted = hvp.get(constants.HV_VIRTIO_NET_QUEUES, 1)
-    return min(vcpus, MOST_QUEUES_BY_ITSELF) if wanted == "auto" else int(wanted)
+    name = constants.HV_VIRTIO_NET_QUEUES
+    if name not in hvp:
+        return 1
+    return min(vcpus, MOST_QUEUES_BY_ITSELF) if hvp[name] == "auto" else hvparams.number(hvp, name)
 
 
-def tap_features(hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int = 1) -> Features:
+def tap_features(hvp: Mapping[str, object], facts: QemuFacts, vcpus: int = 1) -> Features:
     """What a TAP device has to offer for the configured NIC model, on a guest of ``vcpus``.
 
     Returns driver, vhost, vnet_hdr, mq, as OpenTap takes them. Raises HypervisorError if QEMU
     cannot do what is configured.
     """
-    model = hvp[constants.HV_NIC_TYPE]
+    model = hvparams.text(hvp, constants.HV_NIC_TYPE)
     features: Features = {"vhost": False, "vnet_hdr": False, "mq": (False, 1), "driver": model}
     if model != constants.HT_NIC_PARAVIRTUAL:
         return features
 
     features["driver"] = "virtio"
     if facts.has_device("virtio-net-pci"):
-        features |= {"driver": "virtio-net-pci", "vnet_hdr": hvp[constants.HV_VNET_HDR]}
+        features["driver"] = "virtio-net-pci"
+        features["vnet_hdr"] = bool(hvp[constants.HV_VNET_HDR])
     if not hvp[constants.HV_VHOST_NET]:
         return features
 
@@ -68,7 +69,7 @@ def tap_features(hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int = 1) -> Fe
 
 
 def device_features(
-    hvp: Mapping[str, Any], facts: QemuFacts, vcpus: int = 1
+    hvp: Mapping[str, object], facts: QemuFacts, vcpus: int = 1
 ) -> tuple[Features, str, str]:
     """The same as Ganeti's method has it: then what they add to -netdev and to -device."""
     features = tap_features(hvp, facts, vcpus)
@@ -85,7 +86,7 @@ def _netdev(
     hvinfo = attached.nic.hvinfo
     if not (hvinfo and "id" in hvinfo):
         hvinfo = {"driver": features["driver"]}
-    backend = hvinfo.get("id", f"netdev{seq}")
+    backend = str(hvinfo.get("id", f"netdev{seq}"))
     tap = description.netdev(backend, attached.tap_fds or [""], attached.vhost_fds, features)
     card = description.nic(hvinfo, backend, attached.nic.mac, features, boot_index=boot_index)
     return ["-netdev", tap.as_argument(), "-device", card.as_argument()]

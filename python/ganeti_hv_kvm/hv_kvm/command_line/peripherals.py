@@ -9,6 +9,7 @@ from ganeti import constants, errors
 from ganeti_hv_kvm.hv_kvm.devices import q35
 from ganeti_hv_kvm.hv_kvm.devices.description import Device
 from ganeti_hv_kvm.hv_kvm.devices.q35 import Function, fixed_place
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text, text_or_none
 
 from . import iothreads
 from . import usb as usb_words
@@ -25,11 +26,11 @@ def sound_output(spice_bind: str | None) -> str:
 
 def sound(request: StartRequest) -> list[str]:
     """The sound card. QEMU 7.1 replaced -soundhw by -audio, which also wants to know the output."""
-    model = request.hvp[constants.HV_SOUNDHW]
+    model = text_or_none(request.hvp, constants.HV_SOUNDHW)
     if not model:
         return []
     has_switch = request.facts.has_switch("-soundhw")
-    output = sound_output(request.hvp[constants.HV_KVM_SPICE_BIND])
+    output = sound_output(text_or_none(request.hvp, constants.HV_KVM_SPICE_BIND))
     return sound_card(model, output, is_q35=request.is_q35, has_switch=has_switch)
 
 
@@ -108,13 +109,13 @@ def usb(request: StartRequest) -> list[str]:
 
     A pc has its controller always, a q35 gets one with the first device.
     """
-    pointer = request.hvp[constants.HV_USB_MOUSE]
+    pointer = text_or_none(request.hvp, constants.HV_USB_MOUSE)
     if not pointer and request.hvp[constants.HV_VNC_BIND_ADDRESS]:
         pointer = constants.HT_MOUSE_TABLET
     controller = ["-usb"]
     if request.is_q35:
         place = request.fixed_place(Function.USB_CONTROLLER)
-        wanted = pointer or usb_words.listed(request.hvp[constants.HV_USB_DEVICES])
+        wanted = pointer or usb_words.listed(text(request.hvp, constants.HV_USB_DEVICES))
         controller = ["-device", properties("qemu-xhci", ("id", "usb"), *place)] if wanted else []
     if pointer:
         controller += usb_words.arguments(pointer, request.facts, is_q35=request.is_q35)
@@ -126,8 +127,8 @@ def usb_devices(request: StartRequest) -> list[str]:
 
     Raises HypervisorError for what this QEMU cannot be given.
     """
-    words = usb_words.listed(request.hvp[constants.HV_USB_DEVICES])
-    output = sound_output(request.hvp[constants.HV_KVM_SPICE_BIND])
+    words = usb_words.listed(text(request.hvp, constants.HV_USB_DEVICES))
+    output = sound_output(text_or_none(request.hvp, constants.HV_KVM_SPICE_BIND))
     return [
         argument
         for number, word in enumerate(words)

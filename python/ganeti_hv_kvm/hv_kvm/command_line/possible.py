@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from ganeti import constants
 
 from ganeti_hv_kvm.hv_kvm.devices import q35
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import HvParams, number
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from . import memory, usb
-
-Hvparams = Mapping[str, Any]
 
 # QEMU's names for drives that only other machines have a bus for, and for firmware.
 _NO_BUS: Mapping[str, str] = {
@@ -52,7 +50,7 @@ _CPU_LINE = re.compile(r"^(?:x86)?\s+(?P<model>[\w.-]+)", re.MULTILINE)
 _CPU_FLAGS = "Recognized CPUID flags"
 
 
-def refusals(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+def refusals(hvp: HvParams, facts: QemuFacts) -> Iterator[str]:
     """Give a sentence for each parameter whose value this QEMU cannot start with.
 
     Args:
@@ -68,11 +66,11 @@ def refusals(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
     yield from _memory(hvp, facts)
 
 
-def _value(hvp: Hvparams, name: str) -> str:
+def _value(hvp: HvParams, name: str) -> str:
     return str(hvp.get(name) or "")
 
 
-def _machine(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+def _machine(hvp: HvParams, facts: QemuFacts) -> Iterator[str]:
     name = constants.HV_KVM_MACHINE_VERSION
     machine = _value(hvp, name) or facts.default_machine
     if machine == "isapc":
@@ -86,21 +84,21 @@ def _machine(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
         "the balloon",
     ]
     least = len(own) + 1
-    if hvp[name] < least:
+    if number(hvp, name) < least:
         yield (
             f"{name} is {hvp[name]}, but {', '.join(own)} take the first {least} slots before any"
             " disk or NIC"
         )
 
 
-def _disks(hvp: Hvparams) -> Iterator[str]:
+def _disks(hvp: HvParams) -> Iterator[str]:
     name = constants.HV_DISK_TYPE
     kind = _value(hvp, name)
     if kind in _NO_DISKS:
         yield f"{name} is '{kind}', of which no disk can be: {_NO_DISKS[kind]}"
 
 
-def _cdroms(hvp: Hvparams) -> Iterator[str]:
+def _cdroms(hvp: HvParams) -> Iterator[str]:
     name = constants.HV_KVM_CDROM_DISK_TYPE
     kind = _value(hvp, name)
     images = (constants.HV_CDROM_IMAGE_PATH, constants.HV_KVM_CDROM2_IMAGE_PATH)
@@ -108,7 +106,7 @@ def _cdroms(hvp: Hvparams) -> Iterator[str]:
         yield f"{name} is '{kind}', of which no CD-ROM can be: {_NO_BUS[kind]}"
 
 
-def _vga(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+def _vga(hvp: HvParams, facts: QemuFacts) -> Iterator[str]:
     name = constants.HV_VGA
     model = _value(hvp, name)
     lacks = model in _VGA and facts.lacks_device(_VGA[model])
@@ -124,7 +122,7 @@ def _is_offered(facts: QemuFacts, card: str) -> bool:
     return found is None or card.partition(",")[0] in found["cards"].split("|")
 
 
-def _sound(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+def _sound(hvp: HvParams, facts: QemuFacts) -> Iterator[str]:
     name = constants.HV_SOUNDHW
     model = _value(hvp, name)
     if not model or facts.has_switch("-soundhw") or facts.lacks_switch("-audio"):
@@ -135,7 +133,7 @@ def _sound(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
         yield f"{name} is '{model}', a sound card that {facts.path} does not have"
 
 
-def _cpu(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+def _cpu(hvp: HvParams, facts: QemuFacts) -> Iterator[str]:
     name = constants.HV_CPU_TYPE
     model = _value(hvp, name).partition(",")[0]
     if not model:
@@ -147,7 +145,7 @@ def _cpu(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
         yield f"{name} is '{model}', which is no CPU that {facts.path} knows"
 
 
-def _usb(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+def _usb(hvp: HvParams, facts: QemuFacts) -> Iterator[str]:
     name = constants.HV_USB_DEVICES
     is_q35 = q35.is_q35(_value(hvp, constants.HV_KVM_MACHINE_VERSION) or facts.default_machine)
     for word in usb.listed(_value(hvp, name)):
@@ -156,7 +154,7 @@ def _usb(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
             yield f"{name}: '{word}' cannot be had: {problem}"
 
 
-def _memory(hvp: Hvparams, facts: QemuFacts) -> Iterator[str]:
+def _memory(hvp: HvParams, facts: QemuFacts) -> Iterator[str]:
     if not memory.is_wanted(hvp):
         return
     said = f"{generation.MEMORY_METHOD} is '{memory.VIRTIO_MEM}'"

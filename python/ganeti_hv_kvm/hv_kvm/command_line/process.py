@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ganeti import constants
 
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text_or_none
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from .option import properties, unix_server
@@ -70,7 +71,7 @@ def user_and_chroot(completion: Completion, _command: Sequence[str]) -> list[str
 
 def keymap(completion: Completion, _command: Sequence[str]) -> list[str]:
     """-k: the keyboard layout of VNC."""
-    layout = completion.today[constants.HV_KEYMAP]
+    layout = text_or_none(completion.today, constants.HV_KEYMAP)
     return ["-k", layout] if layout else []
 
 

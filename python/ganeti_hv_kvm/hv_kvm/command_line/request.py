@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from ganeti import constants
 
 from ganeti_hv_kvm.hv_kvm.devices import q35
 from ganeti_hv_kvm.hv_kvm.firmware import Layout
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
+from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
 from ganeti_hv_kvm.hv_kvm.ganeti.generation import DIALECT, Dialect
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import HvParams, text_or_none
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 if TYPE_CHECKING:
     from ganeti import objects
-
-Hvparams = Mapping[str, Any]
 
 
 class Paths(NamedTuple):
@@ -61,10 +61,9 @@ class StartRequest(NamedTuple):
     options: Options = Options()
 
     @property
-    def hvp(self) -> Hvparams:
+    def hvp(self) -> HvParams:
         """The instance's hypervisor parameters."""
-        hvparams: Hvparams = self.instance.hvparams
-        return hvparams
+        return self.instance.hvparams
 
     @property
     def machine(self) -> str:
@@ -82,8 +81,8 @@ class StartRequest(NamedTuple):
     @property
     def extra(self) -> list[str]:
         """The administrator's own arguments (kvm_extra)."""
-        text = self.hvp[constants.HV_KVM_EXTRA]
-        return self.dialect.split_extra(text) if text else []
+        words = text_or_none(self.hvp, constants.HV_KVM_EXTRA)
+        return self.dialect.split_extra(words) if words else []
 
     @property
     def has_uefi(self) -> bool:
@@ -135,11 +134,11 @@ class Completion(NamedTuple):
     """
 
     instance: objects.Instance
-    hvp: Hvparams
+    hvp: HvParams
     facts: QemuFacts
     paths: Paths
     nics: Sequence[AttachedNic] = ()
-    disks: Sequence[tuple[Any, str, str | None]] = ()
+    disks: Sequence[BlockDevice] = ()
     incoming: tuple[str, int | str] | None = None
     pool_user: str | None = None
     memory: int | None = None
@@ -148,10 +147,9 @@ class Completion(NamedTuple):
     firmware: FirmwareDisk | None = None
 
     @property
-    def today(self) -> Hvparams:
+    def today(self) -> HvParams:
         """The parameters as configured now; for what the guest itself does not notice."""
-        hvparams: Hvparams = self.instance.hvparams
-        return hvparams
+        return self.instance.hvparams
 
 
 Section = Callable[[StartRequest], list[str]]

@@ -11,12 +11,14 @@ disks [dict, link, URI or None]. It is changed in place.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
 
 from ganeti import constants, utils
 
+from ganeti_hv_kvm import json_shapes as shapes
 from ganeti_hv_kvm.hv_kvm.devices import places as devices
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, generation
+from ganeti_hv_kvm.hv_kvm.ganeti import hvparams as hvparams_by_type
 
 from . import ide
 
@@ -24,21 +26,31 @@ _COMMAND, _NICS, _HVPARAMS, _DISKS = range(4)
 
 _VNC_TLS_ID = "vnctls0"
 
-Runtime = list[Any]
+Runtime = list[object]
 
 
-def _nics(runtime: Runtime) -> list[dict[str, Any]]:
-    nics: list[dict[str, Any]] = runtime[_NICS]
-    return nics
+def _nics(runtime: Runtime) -> list[dict[str, object]]:
+    return shapes.entries(runtime[_NICS])
 
 
-def _disks(runtime: Runtime) -> list[dict[str, Any]]:
+def _command(runtime: Runtime) -> list[object]:
+    return shapes.items(runtime[_COMMAND])
+
+
+def _hvparams(runtime: Runtime) -> dict[str, object]:
+    return shapes.members(runtime[_HVPARAMS])
+
+
+def _disks(runtime: Runtime) -> list[dict[str, object]]:
     """The disks that the guest sees: its firmware has no place among them."""
-    disks = [entry[0] for entry in runtime[_DISKS]] if len(runtime) > _DISKS else []
+    entries = shapes.items(runtime[_DISKS]) if len(runtime) > _DISKS else []
+    disks = [shapes.members(shapes.items(entry)[0]) for entry in entries]
     return [disk for disk in disks if not boot_type.is_firmware_entry(disk)]
 
 
-def _replace_option(command: list[Any], option: str, replace: Any) -> None:
+def _replace_option(
+    command: list[object], option: str, replace: Callable[[str], list[str]]
+) -> None:
     """Put ``replace(value)``, a list of arguments, in place of each ``option value``."""
     place = 0
     while place < len(command) - 1:
@@ -63,7 +75,7 @@ def add_nic_uuids(runtime: Runtime) -> None:
         _ensure_uuid(nic)
 
 
-def _ensure_uuid(device: dict[str, Any]) -> str:
+def _ensure_uuid(device: dict[str, object]) -> str:
     if "uuid" not in device:
         device["uuid"] = utils.NewUUID()
     return str(device["uuid"])
@@ -80,13 +92,16 @@ def replace_pci_slots(runtime: Runtime) -> None:
     ):
         for device in found:
             if "hvinfo" not in device:
-                device["hvinfo"] = _hvinfo_of_old(kind, device, runtime[_HVPARAMS])
+                device["hvinfo"] = _hvinfo_of_old(kind, device, _hvparams(runtime))
 
 
-def _hvinfo_of_old(kind: str, device: dict[str, Any], hvparams: dict[str, Any]) -> dict[str, Any]:
+def _hvinfo_of_old(
+    kind: str, device: dict[str, object], hvparams: dict[str, object]
+) -> dict[str, object]:
     if "pci" not in device:
         return {}
-    slot = device.pop("pci")
+    slot = hvparams_by_type.number(device, "pci")
+    del device["pci"]
     group, _, _ = _ensure_uuid(device).partition("-")
     return {
         "driver": devices.DEVICE_DRIVER[kind](devices.DEVICE_TYPE[kind](hvparams)),
@@ -99,7 +114,7 @@ def _hvinfo_of_old(kind: str, device: dict[str, Any], hvparams: dict[str, Any]) 
 
 def replace_localtime(runtime: Runtime) -> None:
     """``-localtime`` is gone since QEMU 3.1."""
-    command = runtime[_COMMAND]
+    command = _command(runtime)
     while "-localtime" in command:
         place = command.index("-localtime")
         command[place : place + 1] = ["-rtc", "base=localtime"]
@@ -112,12 +127,12 @@ def replace_balloon(runtime: Runtime) -> None:
         kind, comma, properties = value.partition(",")
         return [] if kind == "none" else ["-device", f"virtio-balloon{comma}{properties}"]
 
-    _replace_option(runtime[_COMMAND], "-balloon", device)
+    _replace_option(_command(runtime), "-balloon", device)
 
 
 def replace_vnc_tls(runtime: Runtime) -> None:
     """TLS for VNC: properties of ``-vnc`` until QEMU 2.5, since then an object of its own."""
-    _replace_option(runtime[_COMMAND], "-vnc", _vnc_with_tls_object)
+    _replace_option(_command(runtime), "-vnc", _vnc_with_tls_object)
 
 
 def _vnc_with_tls_object(value: str) -> list[str]:
@@ -149,12 +164,12 @@ def drop_stored_chroot(runtime: Runtime) -> None:
     With both, a reboot or a migration after the upgrade fails, for QEMU 9 knows no ``-chroot``.
     """
     if not generation.DIALECT.chroot_is_stored:
-        _replace_option(runtime[_COMMAND], "-chroot", lambda _: [])
+        _replace_option(_command(runtime), "-chroot", lambda _: [])
 
 
 def replace_discard_default(runtime: Runtime) -> None:
     """``disk_discard`` lost its value "default" with Ganeti 3.1; it meant to ignore discards."""
-    hvparams = runtime[_HVPARAMS]
+    hvparams = _hvparams(runtime)
     if generation.DISCARD_DEFAULT is not None or constants.HV_DISK_DISCARD not in hvparams:
         return
     if hvparams[constants.HV_DISK_DISCARD] not in constants.HT_VALID_DISCARD_TYPES:
@@ -165,13 +180,13 @@ def keep_without_iothreads(runtime: Runtime) -> None:
     """A guest that was started before Ganeti had virtio_disk_iothreads goes on without any."""
     name = getattr(constants, "HV_VIRTIO_DISK_IOTHREADS", None)
     if name is not None:
-        runtime[_HVPARAMS].setdefault(name, 0)
+        _hvparams(runtime).setdefault(name, 0)
 
 
 def keep_boot_type(runtime: Runtime) -> None:
     """A guest that was started before Ganeti had boot_type boots again as it did."""
     if boot_type.PARAMETER:
-        hvparams = runtime[_HVPARAMS]
+        hvparams = _hvparams(runtime)
         hvparams.setdefault(boot_type.PARAMETER, boot_type.implied(hvparams))
 
 
@@ -182,12 +197,12 @@ def place_ide_disks(runtime: Runtime, born: str | None = None) -> None:
         born: whose words started the guest (``ide.DRIVE``, ``ide.BLOCKDEV``), where its QEMU tells
             it. Where nobody knows, nothing is changed.
     """
-    hvparams, command = runtime[_HVPARAMS], runtime[_COMMAND]
+    hvparams, command = _hvparams(runtime), _command(runtime)
     disks = _disks(runtime)
     if (
         not generation.HAS_BLOCKDEV
         or hvparams.get(constants.HV_DISK_TYPE) != constants.HT_DISK_IDE
-        or all(ide.is_placed(disk.get("hvinfo")) for disk in disks)
+        or all(ide.is_placed(_hvinfo(disk)) for disk in disks)
     ):
         return
     words = [str(word) for word in command]
@@ -201,11 +216,16 @@ def place_ide_disks(runtime: Runtime, born: str | None = None) -> None:
         return
     command += more
     for disk, place in zip(disks, places, strict=True):
-        own = disk.get("hvinfo") or {"id": _disk_id(disk)}
+        own = _hvinfo(disk) or {"id": _disk_id(disk)}
         disk["hvinfo"] = ide.hvinfo(own, place)
 
 
-def _disk_id(disk: dict[str, Any]) -> str:
+def _hvinfo(disk: dict[str, object]) -> dict[str, object] | None:
+    found = disk.get("hvinfo")
+    return shapes.members(found) if found else None
+
+
+def _disk_id(disk: dict[str, object]) -> str:
     uuid = _ensure_uuid(disk).rsplit("-", 2)[0]
     return f"{constants.HOTPLUG_TARGET_DISK.lower()}-{uuid}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ganeti import constants, errors
 
@@ -12,6 +12,7 @@ from ganeti_hv_kvm.hv_kvm.devices.description import OPENED_FOR_GOOD, Backend
 from ganeti_hv_kvm.hv_kvm.devices.places import device_id, drive_uri, is_userspace
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
 from ganeti_hv_kvm.hv_kvm.ganeti.generation import DISCARD_DEFAULT
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text, text_or_none
 from ganeti_hv_kvm.hv_kvm.kvm_utils import (
     EffectiveCache,
     GetCacheSettings,
@@ -45,7 +46,7 @@ def aio_cache(disk_aio: str | None, disk_cache: str, dev_type: str) -> str:
 def block_node(
     target: str,
     disk: objects.Disk,
-    hvp: Mapping[str, Any],
+    hvp: Mapping[str, object],
     node_name: str,
     *,
     has_auto_read_only: bool = False,
@@ -55,7 +56,7 @@ def block_node(
     ``target`` is a file, a block device or, with access mode userspace, a storage URI. Raises
     HypervisorError for a URI or a cache mode that QEMU does not know.
     """
-    _, direct, no_flush = GetCacheSettings(hvp[constants.HV_DISK_CACHE], disk.dev_type)
+    _, direct, no_flush = GetCacheSettings(text(hvp, constants.HV_DISK_CACHE), disk.dev_type)
     if is_userspace(disk):
         protocol = ParseStorageUriToBlockdevParam(target)
     else:
@@ -89,7 +90,7 @@ def _driver(model: str) -> str:
 
 
 def _blockdev_driver(completion: Completion) -> str:
-    model = completion.hvp[constants.HV_DISK_TYPE]
+    model = text(completion.hvp, constants.HV_DISK_TYPE)
     driver = "ide-hd" if model == constants.HT_DISK_IDE else _driver(model)
     if not completion.facts.has_device(driver):
         raise errors.HypervisorError(
@@ -107,7 +108,7 @@ class _Served(NamedTuple):
         in_json: their SCSI controller is said in JSON, so they must be too.
     """
 
-    threads: Mapping[str, Any]
+    threads: Mapping[str, object]
     in_json: bool
 
 
@@ -119,7 +120,7 @@ def _served(completion: Completion, command: Sequence[str]) -> _Served:
     return _Served(threads, on_scsi and iothreads.is_said_in_json(command))
 
 
-def _served_by_tag(completion: Completion, vcpus: int) -> dict[str, Any]:
+def _served_by_tag(completion: Completion, vcpus: int) -> dict[str, object]:
     options, hvp, facts = completion.options, completion.hvp, completion.facts
     return iothreads.tag_properties(hvp, iothreads.count_by_tag(options, hvp, facts, vcpus))
 
@@ -128,7 +129,7 @@ def _blockdev(
     completion: Completion, disk: objects.Disk, target: str, boot: bool, served: _Served
 ) -> list[str]:
     hvp, node = completion.hvp, _node_name(disk)
-    writeback, _, _ = GetCacheSettings(hvp[constants.HV_DISK_CACHE], disk.dev_type)
+    writeback, _, _ = GetCacheSettings(text(hvp, constants.HV_DISK_CACHE), disk.dev_type)
     on_ide = hvp[constants.HV_DISK_TYPE] == constants.HT_DISK_IDE
     place = ide.device_words(disk.hvinfo) if on_ide else iothreads.without_threads(disk.hvinfo)
     device = description.disk(
@@ -147,7 +148,12 @@ def _blockdev(
 
 
 def drive(
-    disk: objects.Disk, target: str, hvp: Mapping[str, Any], facts: QemuFacts, *, boot: bool = False
+    disk: objects.Disk,
+    target: str,
+    hvp: Mapping[str, object],
+    facts: QemuFacts,
+    *,
+    boot: bool = False,
 ) -> Backend:
     """A disk's legacy drive, -drive: what Ganeti 3.0 knows.
 
@@ -155,12 +161,20 @@ def drive(
         target: a file, a block device or, with access mode userspace, a storage URI.
         boot: old QEMU is told by a flag that the guest starts from it.
     """
-    model, discard = hvp[constants.HV_DISK_TYPE], hvp[constants.HV_DISK_DISCARD]
+    model, discard = text(hvp, constants.HV_DISK_TYPE), hvp[constants.HV_DISK_DISCARD]
     has_device = facts.has_device(_driver(model))
     # QEMU without this device model has a bus by the name instead.
     bus = "virtio" if model == constants.HT_DISK_PARAVIRTUAL else model
-    cache = aio_cache(hvp[constants.HV_KVM_DISK_AIO], hvp[constants.HV_DISK_CACHE], disk.dev_type)
-    words: dict[str, Any] = {"file": target, "format": "raw", "if": "none" if has_device else bus}
+    cache = aio_cache(
+        text_or_none(hvp, constants.HV_KVM_DISK_AIO),
+        text(hvp, constants.HV_DISK_CACHE),
+        disk.dev_type,
+    )
+    words: dict[str, object] = {
+        "file": target,
+        "format": "raw",
+        "if": "none" if has_device else bus,
+    }
     if boot and facts.needs_boot_flag and model != constants.HT_DISK_IDE:
         words["boot"] = True
     words |= dict(word.split("=") for word in cache.removeprefix(",").split(","))
@@ -172,11 +186,15 @@ def drive(
 
 
 def _drive(
-    completion: Completion, disk: objects.Disk, target: str, boot: bool, threads: Mapping[str, Any]
+    completion: Completion,
+    disk: objects.Disk,
+    target: str,
+    boot: bool,
+    threads: Mapping[str, object],
 ) -> list[str]:
     hvp, facts = completion.hvp, completion.facts
     arguments = ["-drive", drive(disk, target, hvp, facts, boot=boot).as_argument()]
-    if not facts.has_device(_driver(hvp[constants.HV_DISK_TYPE])):
+    if not facts.has_device(_driver(text(hvp, constants.HV_DISK_TYPE))):
         return arguments
     device = description.disk(disk.hvinfo, _node_name(disk), None, threads=threads)
     return ["-device", device.as_argument(), *arguments]

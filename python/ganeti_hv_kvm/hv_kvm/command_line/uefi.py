@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 from ganeti import constants, errors
 
@@ -35,7 +34,7 @@ _ONLY_FROM_SMM = "driver=cfi.pflash01,property=secure,value=on"
 _OWN_FIRMWARE = re.compile(r"(?:^|\s)-(?:bios|pflash|kernel)\b|\bpflash[01]?\b")
 
 
-def why_none(hvp: Mapping[str, Any]) -> str | None:
+def why_none(hvp: Mapping[str, object]) -> str | None:
     """Say why a guest with these parameters cannot have UEFI firmware by tag; None if it can."""
     if boot_type.uses_direct_kernel(boot_type.of(hvp)):
         return (

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.devices.description import Device
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number, number_or_zero, text
 
 from .named_places import devices
 from .option import properties
@@ -66,12 +67,12 @@ def processors(request: StartRequest) -> list[str]:
 
     Raises HypervisorError if number and topology do not go together.
     """
-    vcpus = int(request.instance.beparams[constants.BE_VCPUS])
+    vcpus = number(request.instance.beparams, constants.BE_VCPUS)
     names = (constants.HV_CPU_CORES, constants.HV_CPU_THREADS, constants.HV_CPU_SOCKETS)
-    topology = Topology(*(int(request.hvp[name] or 0) for name in names))
+    topology = Topology(*(number_or_zero(request.hvp, name) for name in names))
     if _may_grow(request):
         open_end = topology.without_sockets(vcpus)
-        maximum = _maximum(open_end, int(request.instance.beparams[constants.BE_MAXMEM]))
+        maximum = _maximum(open_end, number(request.instance.beparams, constants.BE_MAXMEM))
         if vcpus <= maximum:
             return ["-smp", properties(str(vcpus), *open_end.said, ("maxcpus", maximum))]
     _check_topology(request, vcpus, topology)
@@ -84,7 +85,7 @@ def _may_grow(request: StartRequest) -> bool:
     A guest hears of one by ACPI alone. Where vCPUs are pinned, nobody says where one more belongs.
     """
     pinned = request.hvp[constants.HV_CPU_MASK] not in (None, "", constants.CPU_PINNING_ALL)
-    own_words = "-smp" in request.hvp[constants.HV_KVM_EXTRA]
+    own_words = "-smp" in text(request.hvp, constants.HV_KVM_EXTRA)
     wanted = generation.VCPU_TARGET is not None and request.hvp[constants.HV_ACPI]
     return bool(wanted) and not pinned and not own_words
 
@@ -98,7 +99,10 @@ def _maximum(topology: Topology, memory: int) -> int:
 
 def _check_topology(request: StartRequest, vcpus: int, topology: Topology) -> None:
     """Raise HypervisorError where QEMU would call the topology invalid (from 6.2 on)."""
-    if "-smp" in request.hvp[constants.HV_KVM_EXTRA] or request.facts.version[1:] < _STRICT_SMP:
+    if (
+        "-smp" in text(request.hvp, constants.HV_KVM_EXTRA)
+        or request.facts.version[1:] < _STRICT_SMP
+    ):
         return
     product = 1
     for _, count in topology.said:
@@ -124,12 +128,12 @@ def maximum_of(command: Sequence[object]) -> int | None:
     return None
 
 
-def added(command: Sequence[object]) -> list[Mapping[str, Any]]:
+def added(command: Sequence[object]) -> list[Mapping[str, object]]:
     """The vCPUs that a stored command adds to those of -smp, as -device's properties."""
     return [one for one in devices(command) if ADDED.fullmatch(str(one.get("id", "")))]
 
 
-def keep_added(command: list[str], wanted: Iterable[Mapping[str, Any]]) -> bool:
+def keep_added(command: list[str], wanted: Iterable[Mapping[str, object]]) -> bool:
     """Let a stored command add these vCPUs and no others; tell whether that changed it.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 from ganeti import constants
 
@@ -20,25 +20,32 @@ from ganeti_hv_kvm.hv_kvm.kvm_utils import (
 )
 
 #: -device's properties of a disk or NIC as Ganeti stores them, the driver among them.
-HvInfo = Mapping[str, Any]
-#: What a TAP device offers, as ``OpenTap`` takes it: driver, vhost, vnet_hdr, mq.
-Features = Mapping[str, Any]
+HvInfo = Mapping[str, object]
 
 # These hand the guest's commands to the host's device and have no cache to switch.
 _PASSTHROUGH = frozenset({constants.HT_DISK_SCSI_BLOCK, constants.HT_DISK_SCSI_GENERIC})
 
 #: QEMU 4.0 reopens files when this changes, as another user, and a migration then fails.
-OPENED_FOR_GOOD: Mapping[str, Any] = {"auto-read-only": False}
+OPENED_FOR_GOOD: Mapping[str, object] = {"auto-read-only": False}
+
+
+class Features(TypedDict, total=False):
+    """What a TAP device offers, as ``OpenTap`` takes it; ``mq``: has it queues, and how many."""
+
+    driver: str
+    vhost: bool
+    vnet_hdr: bool
+    mq: tuple[bool, int]
 
 
 class _Description:
     __slots__ = ("_properties",)
 
-    def __init__(self, properties: Mapping[str, Any]) -> None:
+    def __init__(self, properties: Mapping[str, object]) -> None:
         """Take the properties in their order, values as QMP wants them."""
         self._properties = properties
 
-    def as_qmp(self) -> dict[str, Any]:
+    def as_qmp(self) -> dict[str, object]:
         """Give the arguments of the QMP command; QEMU 9.2 and later want numbers as numbers."""
         return dict(self._properties)
 
@@ -71,7 +78,7 @@ class Backend(_Description):
         return DictToQemuStringNotation(self._properties)
 
 
-def _in_words(value: Any) -> Any:
+def _in_words(value: object) -> object:
     return TranslateBoolToOnOff(value) if isinstance(value, bool) else value
 
 
@@ -81,7 +88,7 @@ def disk(
     write_cache: bool | None,
     *,
     boot_index: int | None = None,
-    threads: Mapping[str, Any] | None = None,
+    threads: Mapping[str, object] | None = None,
 ) -> Device:
     """Describe a disk.
 
@@ -141,14 +148,14 @@ def _placed(hvinfo: HvInfo | None, backend: str) -> HvInfo:
     return hvinfo
 
 
-def queue_properties(features: Features) -> dict[str, Any]:
+def queue_properties(features: Features) -> dict[str, object]:
     """Give what several queues add to a NIC."""
     multiqueue, queues = features.get("mq", (False, 1))
     # One interrupt vector each for a queue's two directions, one for control, one for changes.
     return {"mq": True, "vectors": 2 * queues + 2} if multiqueue else {}
 
 
-def vhost_properties(features: Features) -> dict[str, Any]:
+def vhost_properties(features: Features) -> dict[str, object]:
     """Give what the kernel's own virtio-net (vhost) adds to a netdev."""
     return {"vhost": True} if features.get("vhost", False) else {}
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ganeti import constants, errors, utils
 
+from ganeti_hv_kvm.hv_kvm.ganeti import hvparams
 from ganeti_hv_kvm.hv_kvm.ganeti.generation import bitarray
 
 from .description import Device
@@ -18,7 +19,7 @@ from .description import Device
 if TYPE_CHECKING:
     from ganeti import objects
 
-HvInfo = dict[str, Any]
+HvInfo = dict[str, object]
 
 
 @runtime_checkable
@@ -54,7 +55,7 @@ def _driver_of(dev_type: str) -> Callable[[str], str]:
     return lambda model: driver if model == paravirtual else model
 
 
-DEVICE_TYPE: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+DEVICE_TYPE: Mapping[str, Callable[[Mapping[str, object]], str]] = {
     _NIC: lambda hvp: str(hvp[constants.HV_NIC_TYPE]),
     _DISK: lambda hvp: str(hvp[constants.HV_DISK_TYPE]),
 }
@@ -99,7 +100,7 @@ def check_kind(dev_type: object) -> None:
         )
 
 
-def device_id(dev_type: str, dev: Any) -> str:
+def device_id(dev_type: str, dev: objects.Disk | objects.NIC) -> str:
     """QEMU's id of a disk or NIC: the kind and the first three groups of the uuid.
 
     A whole uuid would be longer than the ids that old QEMU takes.
@@ -142,12 +143,14 @@ def device_info(
     return hvinfo | {"addr": hex(slot)}
 
 
-def device_string(hvinfo: Mapping[str, Any]) -> str:
+def device_string(hvinfo: Mapping[str, object]) -> str:
     """The hvinfo as the argument of -device: the driver, then its properties."""
     return Device(hvinfo).as_argument()
 
 
-def find_in_runtime(dev_type: str, device: Any, runtime: Sequence[Any]) -> Any:
+def find_in_runtime(
+    dev_type: str, device: objects.Disk | objects.NIC, runtime: Sequence[Any]
+) -> Any:
     """The runtime's entry of a device, found by uuid: the NIC, or (disk, link, uri).
 
     Raises HotplugError if the running guest was not given this device.
@@ -161,11 +164,15 @@ def find_in_runtime(dev_type: str, device: Any, runtime: Sequence[Any]) -> Any:
     )
 
 
-def _occupy(slots_of: Mapping[str, bitarray], hvinfo: Mapping[str, Any]) -> None:
-    bus = hvinfo.get("bus", "")
+def _occupy(slots_of: Mapping[str, bitarray], hvinfo: Mapping[str, object]) -> None:
+    bus = str(hvinfo.get("bus", ""))
     if bus not in slots_of:
         return
-    slot = int(hvinfo["addr"], 16) if bus == PCI_BUS else int(hvinfo["scsi-id"])
+    slot = (
+        int(hvparams.text(hvinfo, "addr"), 16)
+        if bus == PCI_BUS
+        else hvparams.number(hvinfo, "scsi-id")
+    )
     if slot < len(slots_of[bus]):
         slots_of[bus][slot] = True
 
@@ -177,17 +184,22 @@ def _bits(length: int, taken: int) -> bitarray:
     return slots
 
 
+def reserved_slots(hvp: Mapping[str, object]) -> int:
+    """How many of the first PCI slots are never given away."""
+    if constants.HV_KVM_PCI_RESERVATIONS in hvp:
+        return hvparams.number(hvp, constants.HV_KVM_PCI_RESERVATIONS)
+    return int(constants.QEMU_DEFAULT_PCI_RESERVATIONS)
+
+
 def bus_slots(
-    hvp: Mapping[str, Any] | None = None, runtime: Sequence[Any] | None = None
+    hvp: Mapping[str, object] | None = None, runtime: Sequence[Any] | None = None
 ) -> dict[str, bitarray]:
     """The slots of the PCI and the SCSI bus, a set bit for each that is reserved or taken.
 
     ``hvp`` may say how many PCI slots are reserved; ``runtime`` holds the devices of a guest that
     runs.
     """
-    reserved = (hvp or {}).get(
-        constants.HV_KVM_PCI_RESERVATIONS, constants.QEMU_DEFAULT_PCI_RESERVATIONS
-    )
+    reserved = reserved_slots(hvp or {})
     slots_of = {
         PCI_BUS: _bits(constants.QEMU_PCI_SLOTS, reserved),
         SCSI_BUS: _bits(_SCSI_TARGETS, 0),

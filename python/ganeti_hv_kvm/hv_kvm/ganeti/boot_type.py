@@ -7,9 +7,13 @@ BIOS does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants
+
+from ganeti_hv_kvm import json_shapes as shapes
+
+from .block_devices import BlockDevice
 
 if TYPE_CHECKING:
     from ganeti import objects
@@ -38,29 +42,29 @@ def uses_direct_kernel(boot_type: str | None) -> bool:
     return boot_type in (_DIRECT_KERNEL, _DIRECT_KERNEL_EFI)
 
 
-def implied(hvparams: Mapping[str, Any]) -> str:
+def implied(hvparams: Mapping[str, object]) -> str:
     """How a guest boots whose parameters say nothing of it: they are older than boot_type."""
     return _DIRECT_KERNEL if hvparams.get(constants.HV_KERNEL_PATH) else _BIOS
 
 
-def of(hvparams: Mapping[str, Any]) -> str:
+def of(hvparams: Mapping[str, object]) -> str:
     """How a guest with these parameters boots, a value of boot_type."""
     said = hvparams.get(PARAMETER) if PARAMETER else None
     return str(said) if said else implied(hvparams)
 
 
-def follows_boot_order(hvparams: Mapping[str, Any]) -> bool:
+def follows_boot_order(hvparams: Mapping[str, object]) -> bool:
     """Whether boot_order says what the guest starts from."""
     return not uses_direct_kernel(of(hvparams))
 
 
-def kernel(hvparams: Mapping[str, Any]) -> str:
+def kernel(hvparams: Mapping[str, object]) -> str:
     """The kernel that the guest is given, "" where it boots by itself."""
     named = hvparams.get(constants.HV_KERNEL_PATH) or ""
     return str(named) if uses_direct_kernel(of(hvparams)) else ""
 
 
-def without_unused(hvparams: Mapping[str, Any]) -> dict[str, Any]:
+def without_unused(hvparams: Mapping[str, object]) -> dict[str, object]:
     """Parameters in which those of a kernel are empty, where boot_type says that there is none.
 
     Ganeti's default of ``kernel_path`` is a file that few nodes have: that must keep no guest from
@@ -76,9 +80,9 @@ def is_firmware(disk: objects.Disk) -> bool:
     return _FIRMWARE_ROLE in (getattr(disk, "role", None), hvinfo.get(_ROLE))
 
 
-def is_firmware_entry(disk: Mapping[str, Any]) -> bool:
+def is_firmware_entry(disk: Mapping[str, object]) -> bool:
     """Whether a disk as a dict does, as runtime files hold it."""
-    hvinfo = disk.get("hvinfo") or {}
+    hvinfo = shapes.members(disk.get("hvinfo") or {})
     return _FIRMWARE_ROLE in (disk.get(_ROLE), hvinfo.get(_ROLE))
 
 
@@ -91,7 +95,7 @@ def mark_firmware(disk: objects.Disk) -> None:
     disk.hvinfo = {_ROLE: _FIRMWARE_ROLE}
 
 
-def numbered_data_disks(block_devices: Iterable[Any]) -> list[tuple[int, Any]]:
+def numbered_data_disks(block_devices: Iterable[BlockDevice]) -> list[tuple[int, BlockDevice]]:
     """Those of the guest's (``objects.Disk``, link, URI) that it sees as disks.
 
     Each has its number among all, as Ganeti counts them: the firmware may be at any place.
@@ -101,6 +105,6 @@ def numbered_data_disks(block_devices: Iterable[Any]) -> list[tuple[int, Any]]:
     ]
 
 
-def data_disks(block_devices: Iterable[Any]) -> list[Any]:
+def data_disks(block_devices: Iterable[BlockDevice]) -> list[BlockDevice]:
     """The same without their numbers."""
     return [entry for _, entry in numbered_data_disks(block_devices)]

@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 from ganeti import errors
 
 from ganeti_hv_kvm.hv_kvm.ganeti import child_status
 
 _Class = TypeVar("_Class", bound=type)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 #: Not ``errors.ProgrammerError``: who called what is not there is to see it.
 _FOREIGN = (OSError, MemoryError, UnicodeError, errors.GenericError)
@@ -45,23 +47,23 @@ def converts(names: Iterable[str]) -> Callable[[_Class], _Class]:
     return decorate
 
 
-def _converting(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _converting(name: str, method: Callable[_P, _R]) -> Callable[_P, _R]:
     @functools.wraps(method)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
             with child_status.told(needed=name in _RUN_COMMANDS):
-                return method(self, *args, **kwargs)
+                return method(*args, **kwargs)
         except (errors.HypervisorError, errors.ProgrammerError):
             raise
         except _FOREIGN as err:
             logging.exception("%s failed", name)
-            text = f"{_whose(args, kwargs)}{name} failed: {_why(err)}"
+            text = f"{_whose(args[1:], kwargs)}{name} failed: {_why(err)}"
             raise errors.HypervisorError(text) from err
 
     return call
 
 
-def _whose(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def _whose(args: tuple[object, ...], kwargs: dict[str, object]) -> str:
     """Name the instance, which is the first argument of most methods, or its name."""
     first = args[0] if args and args[0] is not None else kwargs.get("name")
     name = getattr(first, "name", first)

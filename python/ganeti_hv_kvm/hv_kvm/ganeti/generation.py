@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ganeti import constants, errors, pathutils
 
@@ -85,7 +85,7 @@ BLOCKDEV = Dialect(
 DEVELOPMENT = BLOCKDEV._replace(names_threads=True, boot_by_index=True)
 
 
-def detect_dialect(known: Any = constants, paths: Any = pathutils) -> Dialect:
+def detect_dialect(known: object = constants, paths: object = pathutils) -> Dialect:
     """The dialect of the Ganeti whose ``constants`` and ``pathutils`` modules are given.
 
     Ganeti gave up the value "default" of disk_discard when it moved to -blockdev; the script that

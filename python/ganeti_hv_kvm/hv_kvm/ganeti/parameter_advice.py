@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from ganeti import constants
 
-HvParams = Mapping[str, Any]
+from .hvparams import HvParams, text_or_none
 
 _GENERIC_CPUS = ("qemu32", "qemu64", "kvm32", "kvm64")
 _HOST_CPU = "host"
@@ -84,7 +83,7 @@ def _displays(hvparams: HvParams) -> Iterator[str]:
 
 def _machine(hvparams: HvParams) -> Iterator[str]:
     parameter = constants.HV_KVM_MACHINE_VERSION
-    machine = hvparams[parameter]
+    machine = text_or_none(hvparams, parameter)
     if not machine:
         yield (
             f"{parameter} is empty: guests get the default machine of each node's QEMU, which"

@@ -6,23 +6,27 @@ a test on the node and the error. What depends on other parameters is in `valida
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from ganeti import constants
 from ganeti.hypervisor import hv_base
 
 from . import boot_type, generation, unknown_parameters
 
+if TYPE_CHECKING:
+    from ganeti.hypervisor.hv_base import Check
 
-def _is_ip_version(value: Any) -> bool:
+
+def _is_ip_version(value: object) -> bool:
     return value in {constants.IFACE_NO_IP_VERSION_SPECIFIED, *constants.VALID_IP_VERSIONS}
 
 
-def _can_be_reserved(pci_slots: Any) -> bool:
+def _can_be_reserved(pci_slots: int) -> bool:
     return bool(0 <= pci_slots <= constants.QEMU_PCI_SLOTS)
 
 
-def _is_off_or_above_all(percent: Any) -> bool:
+def _is_off_or_above_all(percent: int) -> bool:
     return bool(percent == 0 or percent > 100)
 
 
@@ -35,7 +39,7 @@ _PCI_RESERVATION_CHECK = (
     None,
 )
 
-_ON_ITS_OWN: dict[str, Any] = {
+_ON_ITS_OWN: dict[str, Check] = {
     constants.HV_KVM_PATH: hv_base.REQ_FILE_CHECK,
     constants.HV_KERNEL_PATH: hv_base.OPT_FILE_CHECK,
     constants.HV_INITRD_PATH: hv_base.OPT_FILE_CHECK,
@@ -59,7 +63,7 @@ _ON_ITS_OWN: dict[str, Any] = {
     constants.HV_KVM_PCI_RESERVATIONS: _PCI_RESERVATION_CHECK,
 }
 
-_REQUIRED_ONE_OF: dict[str, Any] = {
+_REQUIRED_ONE_OF: dict[str, Collection[object]] = {
     constants.HV_BOOT_ORDER: constants.HT_KVM_VALID_BO_TYPES,
     constants.HV_DISK_CACHE: constants.HT_VALID_CACHE_TYPES,
     constants.HV_DISK_TYPE: constants.HT_KVM_VALID_DISK_TYPES,
@@ -73,7 +77,7 @@ _LOSSY = constants.HT_KVM_SPICE_VALID_LOSSY_IMG_COMPR_OPTIONS
 _LOSSLESS = constants.HT_KVM_SPICE_VALID_LOSSLESS_IMG_COMPR_OPTIONS
 _STREAMING = constants.HT_KVM_SPICE_VALID_VIDEO_STREAM_DETECTION_OPTIONS
 
-_EMPTY_OR_ONE_OF: dict[str, Any] = {
+_EMPTY_OR_ONE_OF: dict[str, Collection[object]] = {
     constants.HV_DISK_DISCARD: constants.HT_VALID_DISCARD_TYPES,
     constants.HV_KVM_CDROM_DISK_TYPE: constants.HT_KVM_VALID_DISK_TYPES,
     constants.HV_KVM_DISK_AIO: constants.HT_KVM_VALID_AIO_TYPES,
@@ -131,7 +135,7 @@ _OF_LATER_GANETIS = {
 }
 
 # Those for which ``hv_base`` has no check.
-_CHECKED_HERE: dict[str, Any] = {
+_CHECKED_HERE: dict[str, Check] = {
     "HV_MIGRATION_CANCEL_THRESHOLD": (
         False,
         _is_off_or_above_all,
@@ -143,7 +147,7 @@ _CHECKED_HERE: dict[str, Any] = {
 if boot_type.PARAMETER:
     _REQUIRED_ONE_OF[boot_type.PARAMETER] = constants.HT_KVM_VALID_BOOT_MODES
 
-_KNOWN: dict[str, Any] = {
+_KNOWN: dict[str, Check] = {
     **{
         getattr(constants, name): check
         for name, check in _CHECKED_HERE.items()
@@ -169,4 +173,4 @@ _KNOWN: dict[str, Any] = {
 UNKNOWN = unknown_parameters.names(_KNOWN)
 
 #: Parameter -> check, as `hv_base.BaseHypervisor` wants it.
-PARAMETERS: dict[str, Any] = {**_KNOWN, **unknown_parameters.checks(UNKNOWN, hv_base.NO_CHECK)}
+PARAMETERS: dict[str, Check] = {**_KNOWN, **unknown_parameters.checks(UNKNOWN, hv_base.NO_CHECK)}

@@ -16,11 +16,12 @@ import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ganeti import constants, errors
 
 from . import settings_file
+from .hvparams import number_or_zero
 
 _PREFIX = "GANETI_HV_KVM_"
 _DAY = 86400.0
@@ -363,12 +364,11 @@ def check() -> None:
         )
 
 
-def configured_qmp_seconds(hvparams: Mapping[str, Any] | None) -> float | None:
+def configured_qmp_seconds(hvparams: Mapping[str, object] | None) -> float | None:
     """Give the limit of a call to QEMU that a guest's parameters ask for; None if they do not.
 
     The setting goes first, for every guest has the parameter, by default. 0 asks for nothing.
     """
     if not (_QMP_PARAMETER and hvparams) or QMP.is_set():
         return None
-    seconds = hvparams.get(_QMP_PARAMETER)
-    return float(seconds) if seconds else None
+    return float(number_or_zero(hvparams, _QMP_PARAMETER)) or None

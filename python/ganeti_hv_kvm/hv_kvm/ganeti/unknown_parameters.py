@@ -12,7 +12,7 @@ import enum
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ganeti import constants, errors
 
@@ -22,11 +22,20 @@ from . import settings
 from .settings import UNKNOWN_PARAMETERS
 
 if TYPE_CHECKING:
-    from ganeti import objects
+    from ganeti.hypervisor.hv_base import BaseHypervisor, Check
 
 _NAME = UNKNOWN_PARAMETERS.name
 
-_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+class _OwnClass(Protocol):
+    """What ``left_to_own_module`` needs of an object."""
+
+    def _OwnClass(self, instance: Any) -> type[BaseHypervisor] | None: ...
+
+
+_Self = TypeVar("_Self", bound=_OwnClass)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class Policy(enum.Enum):
@@ -45,17 +54,17 @@ def policy() -> Policy:
     return Policy(UNKNOWN_PARAMETERS.value())
 
 
-def _defaults() -> Mapping[str, Any]:
-    defaults: Mapping[str, Any] = constants.HVC_DEFAULTS[constants.HT_KVM]
+def _defaults() -> Mapping[str, object]:
+    defaults: Mapping[str, object] = constants.HVC_DEFAULTS[constants.HT_KVM]
     return defaults
 
 
-def names(known: Mapping[str, Any]) -> list[str]:
+def names(known: Mapping[str, object]) -> list[str]:
     """Name the parameters of this Ganeti that are not among ``known``, sorted."""
     return sorted(set(_defaults()) - set(known))
 
 
-def used(unknown: list[str], hvparams: Mapping[str, Any] | None) -> dict[str, Any]:
+def used(unknown: list[str], hvparams: Mapping[str, object] | None) -> dict[str, object]:
     """Give the unknown parameters by which a guest may differ from what is built here.
 
     Ganeti's way to say "off" is 0, False or an empty text. Where that is the default too, a guest
@@ -68,24 +77,25 @@ def used(unknown: list[str], hvparams: Mapping[str, Any] | None) -> dict[str, An
     }
 
 
-def _text(parameters: Mapping[str, Any]) -> str:
+def _text(parameters: Mapping[str, object]) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
-def checks(unknown: list[str], no_check: Any) -> dict[str, Any]:
+def checks(unknown: list[str], no_check: Check) -> dict[str, Check]:
     """Give the checks of the unknown parameters: those of Ganeti's own module, where it loads."""
     if not unknown or policy() is Policy.ASIDE:
         return {}
     try:
-        theirs = _own_class().PARAMETERS
+        theirs: Mapping[str, Check] = _own_class().PARAMETERS
     except ImportError as err:
         logging.warning("Values of %s are not checked: %s", ", ".join(unknown), err)
         theirs = {}
     return {name: theirs.get(name, no_check) for name in unknown}
 
 
-def _own_class() -> Any:
-    return original.load().KVMHypervisor
+def _own_class() -> type[BaseHypervisor]:
+    own: type[BaseHypervisor] = original.load().KVMHypervisor
+    return own
 
 
 def report(unknown: list[str]) -> str | None:
@@ -105,7 +115,9 @@ def report(unknown: list[str]) -> str | None:
     return f"{ours}: guests that use it are started by Ganeti's own KVM module. Upgrade it"
 
 
-def own_class(whose: str, unknown: list[str], *hvparams: Mapping[str, Any] | None) -> Any:
+def own_class(
+    whose: str, unknown: list[str], *hvparams: Mapping[str, object] | None
+) -> type[BaseHypervisor] | None:
     """Give Ganeti's own class if a guest has to go there; None if it does not.
 
     Args:
@@ -117,7 +129,7 @@ def own_class(whose: str, unknown: list[str], *hvparams: Mapping[str, Any] | Non
         errors.HypervisorError: the guest uses an unknown parameter, and nobody may or can build it,
             or who is to cannot be told.
     """
-    using: dict[str, Any] = {}
+    using: dict[str, object] = {}
     for parameters in hvparams:
         using |= used(unknown, parameters)
     if not using:
@@ -137,7 +149,9 @@ def own_class(whose: str, unknown: list[str], *hvparams: Mapping[str, Any] | Non
     return own
 
 
-def left_to_own_module(method: _Method) -> _Method:
+def left_to_own_module(
+    method: Callable[Concatenate[_Self, _P], _R],
+) -> Callable[Concatenate[_Self, _P], _R]:
     """Decorate a method that builds a QEMU or a device: ``method(self, instance, ...)``.
 
     Where the guest uses an unknown parameter, the method of the same name of Ganeti's own class is
@@ -145,10 +159,11 @@ def left_to_own_module(method: _Method) -> _Method:
     """
 
     @functools.wraps(method)
-    def choose(self: Any, instance: objects.Instance, *args: Any, **kwargs: Any) -> Any:
-        own = self._OwnClass(instance)
+    def choose(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        own = self._OwnClass(args[0] if args else kwargs["instance"])
         if own is not None:
-            return getattr(own(), method.__name__)(instance, *args, **kwargs)
-        return method(self, instance, *args, **kwargs)
+            value: _R = getattr(own(), method.__name__)(*args, **kwargs)
+            return value
+        return method(self, *args, **kwargs)
 
-    return cast(_Method, choose)
+    return choose

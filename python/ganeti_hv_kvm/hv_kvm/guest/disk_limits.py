@@ -8,12 +8,14 @@ that is added.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.devices.places import device_id
+from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import DiskLimit, Options
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number_or_zero
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import disks as verbs
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ _BPS: str | None = getattr(constants, "HV_DISK_BPS", None)
 
 
 #: A disk as a runtime has it: Ganeti's ``objects.Disk`` with its ``hvinfo``, its link, its URI.
-Entry = tuple[Any, str, str | None]
+Entry = BlockDevice
 
 
 class DiskLimits(NamedTuple):
@@ -57,7 +59,7 @@ class GuestLimits(NamedTuple):
         return bool(self.common) or any(self.own.values())
 
 
-def of(hvparams: Mapping[str, Any], options: Options) -> GuestLimits:
+def of(hvparams: Mapping[str, object], options: Options) -> GuestLimits:
     """Give a guest's limits: by tag, else by its parameters, where Ganeti has such.
 
     What a disk with a limit of its own does not say itself it gets from those of all, for itself
@@ -66,8 +68,8 @@ def of(hvparams: Mapping[str, Any], options: Options) -> GuestLimits:
     common = _filled(
         options.limit_of_all_disks,
         DiskLimits(
-            iops=int(hvparams.get(_IOPS) or 0) if _IOPS else 0,
-            bps=int(hvparams.get(_BPS) or 0) if _BPS else 0,
+            iops=number_or_zero(hvparams, _IOPS) if _IOPS else 0,
+            bps=number_or_zero(hvparams, _BPS) if _BPS else 0,
         ),
     )
     own = options.limits_of_a_disk
@@ -135,7 +137,7 @@ class _BlockDevice(NamedTuple):
     limits: DiskLimits
 
 
-def _block_devices(answer: Any) -> dict[str, _BlockDevice]:
+def _block_devices(answer: object) -> dict[str, _BlockDevice]:
     """The disks of QEMU's answer to query-block, by their ids.
 
     The name of a virtio disk is a path in QEMU's object tree, that of another one its id. An IDE
@@ -162,5 +164,5 @@ def _block_devices(answer: Any) -> dict[str, _BlockDevice]:
     return found
 
 
-def _limit(value: Any) -> int:
+def _limit(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ganeti import constants, errors, objects
 
+from ganeti_hv_kvm.hv_kvm.devices.description import Features
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.qemu import binary
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from .files import InstanceFiles
+
+if TYPE_CHECKING:
+    from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 #: (pid file, process id, is it the instance's QEMU and alive)
 PidAlive = tuple[str, int, bool]
@@ -26,17 +31,17 @@ class Seams(Protocol):
     object (``_ConfigureNIC``). All raise ``errors.HypervisorError``.
     """
 
-    def open_tap(self, *, name: str, features: Any) -> tuple[str, list[int], list[int]]:
+    def open_tap(self, *, name: str, features: Features) -> tuple[str, list[int], list[int]]:
         """Open a TAP device: (interface name, its descriptors, those of vhost)."""
 
-    def qmp_connection(self, path: str) -> Any:
+    def qmp_connection(self, path: str) -> QmpConnection:
         """Make a connection to the monitor at ``path``, to be used in a ``with``."""
 
     def pid_alive(self, name: str) -> PidAlive:
         """Tell whether an instance's QEMU runs; an error if that cannot be told."""
 
     def configure_nic(
-        self, instance: objects.Instance, seq: int, nic: objects.NIC, tap: str, **more: Any
+        self, instance: objects.Instance, seq: int, nic: objects.NIC, tap: str, **more: object
     ) -> None:
         """Run the node's network script for a NIC and its TAP device."""
 
@@ -115,7 +120,7 @@ class Guest:
             return f"process not known: {err}"
         return "process gone" if pid is None else f"process {pid}"
 
-    def monitor(self, seconds: float | None = None) -> Any:
+    def monitor(self, seconds: float | None = None) -> QmpConnection:
         """Make a connection to its QEMU, to be used in a ``with``.
 
         Args:
@@ -151,9 +156,9 @@ class Guest:
         Raises:
             errors.HypervisorError: it does not tell.
         """
-        return binary.probe(self.instance.hvparams[constants.HV_KVM_PATH])
+        return binary.probe(text(self.instance.hvparams, constants.HV_KVM_PATH))
 
-    def hvp(self, runtime: KVMRuntime) -> dict[str, Any]:
+    def hvp(self, runtime: KVMRuntime) -> dict[str, object]:
         """Give parameters as of the guest's first start; what is newer than it, as of today."""
-        hvp: dict[str, Any] = objects.FillDict(self.instance.hvparams, runtime.up_hvp)
+        hvp: dict[str, object] = objects.FillDict(self.instance.hvparams, runtime.up_hvp)
         return hvp

@@ -7,7 +7,7 @@ it is, so only the guest's QEMU knows which type it took.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import errors
 
@@ -21,7 +21,7 @@ _SWITCHES = ("-machine", "-M")
 _CLASS = "-machine"  # how QEMU's classes of machines end
 
 
-def _place(command: Sequence[Any]) -> int | None:
+def _place(command: Sequence[object]) -> int | None:
     """Where the value of -machine stands, if it begins with a type."""
     for place, word in enumerate(command[:-1]):
         head = str(command[place + 1]).partition(",")[0]
@@ -30,13 +30,13 @@ def _place(command: Sequence[Any]) -> int | None:
     return None
 
 
-def stored(command: Sequence[Any]) -> str | None:
+def stored(command: Sequence[object]) -> str | None:
     """The type or alias in a stored command, None if there is none."""
     place = _place(command)
     return None if place is None else str(command[place]).partition(",")[0]
 
 
-def keep(command: list[Any], name: str) -> None:
+def keep(command: list[str] | list[object], name: str) -> None:
     """Write a type in place of the one, or the alias, that is stored."""
     place = _place(command)
     if place is not None:
@@ -56,7 +56,7 @@ def ask(qmp: QmpConnection) -> str:
     return name.removesuffix(_CLASS)
 
 
-def check(command: Sequence[Any], facts: QemuFacts) -> None:
+def check(command: Sequence[object], facts: QemuFacts) -> None:
     """Look whether this QEMU has the machine of a stored command.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
 from ganeti import errors
 
@@ -22,9 +21,9 @@ class Undo:
     def __init__(self, operation: str) -> None:
         """``operation`` is named in the log, such as "start of instance1"."""
         self._operation = operation
-        self._steps: list[tuple[str, Callable[[], Any], bool]] = []
+        self._steps: list[tuple[str, Callable[[], object], bool]] = []
 
-    def add(self, what: str, step: Callable[[], Any], *, uses_earlier: bool = False) -> None:
+    def add(self, what: str, step: Callable[[], object], *, uses_earlier: bool = False) -> None:
         """Remember that ``step`` undoes ``what`` (such as "TAP device tap0").
 
         Args:

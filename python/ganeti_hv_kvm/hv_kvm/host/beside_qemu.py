@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
-from typing import Any
 
 from ganeti import constants, errors
 
-HvParams = Mapping[str, Any]
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import HvParams, text, text_or_none
 
 
 def check_keymap(hvparams: HvParams) -> None:
     """VNC's keyboard layout is one of those beside this QEMU, where it has them in a folder."""
-    layout = hvparams[constants.HV_KEYMAP]
+    layout = text_or_none(hvparams, constants.HV_KEYMAP)
     if not layout or not hvparams[constants.HV_VNC_BIND_ADDRESS]:
         return
-    qemu = os.path.realpath(hvparams[constants.HV_KVM_PATH])
+    qemu = os.path.realpath(text(hvparams, constants.HV_KVM_PATH))
     folder = os.path.join(os.path.dirname(os.path.dirname(qemu)), "share/qemu/keymaps")
     # one of them is always there; a path is QEMU's own matter
     if os.path.exists(f"{folder}/en-us") and "/" not in layout:
@@ -39,13 +37,13 @@ def _is_program(path: str) -> bool:
 
 def check_cpu(hvparams: HvParams) -> None:
     """The node's own CPU goes with KVM alone."""
-    needs_kvm = hvparams[constants.HV_CPU_TYPE].partition(",")[0] == "host"
+    needs_kvm = text(hvparams, constants.HV_CPU_TYPE).partition(",")[0] == "host"
     asks = hvparams[constants.HV_KVM_FLAG] == constants.HT_KVM_ENABLED
     # people also ask for it in these
     words = f"{hvparams[constants.HV_KVM_EXTRA]} {hvparams[constants.HV_KVM_MACHINE_VERSION]}"
     if not needs_kvm or asks or "kvm" in words:
         return
-    path = hvparams[constants.HV_KVM_PATH]
+    path = text(hvparams, constants.HV_KVM_PATH)
     # a QEMU of the name kvm uses it unasked
     if _is_program(path) and not path.endswith("kvm"):
         raise errors.HypervisorError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Any
 
 from ganeti import constants, errors, netutils, ssconf
 
 from ganeti_hv_kvm.hv_kvm.command_line import Display
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number, text_or_none
 
 
 def _usable(address: str) -> bool:
@@ -71,16 +71,14 @@ def resolve_spice(bind: str, wanted_version: int) -> tuple[str, int | None]:
     return found[version][0], version
 
 
-def resolve(hvp: Mapping[str, Any]) -> Display:
+def resolve(hvp: Mapping[str, object]) -> Display:
     """Where VNC, or else SPICE, listens by the hypervisor parameters.
 
     Raises HypervisorError if a named interface has no fitting address.
     """
-    if hvp[constants.HV_VNC_BIND_ADDRESS]:
-        return Display(vnc=resolve_vnc(hvp[constants.HV_VNC_BIND_ADDRESS]))
-    if hvp[constants.HV_KVM_SPICE_BIND]:
-        address, version = resolve_spice(
-            hvp[constants.HV_KVM_SPICE_BIND], hvp[constants.HV_KVM_SPICE_IP_VERSION]
-        )
+    if vnc := text_or_none(hvp, constants.HV_VNC_BIND_ADDRESS):
+        return Display(vnc=resolve_vnc(vnc))
+    if spice := text_or_none(hvp, constants.HV_KVM_SPICE_BIND):
+        address, version = resolve_spice(spice, number(hvp, constants.HV_KVM_SPICE_IP_VERSION))
         return Display(spice=address, spice_ip_version=version)
     return Display()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm.devices import places
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
+from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text_or_none
 
 _IMAGES = (
     constants.HV_CDROM_IMAGE_PATH,
@@ -23,7 +24,7 @@ _IMAGES = (
 )
 
 
-def check(hvp: Mapping[str, Any], disks: Iterable[tuple[Any, str, str | None]]) -> None:
+def check(hvp: Mapping[str, object], disks: Iterable[BlockDevice]) -> None:
     """Find out whether QEMU could open what a guest was started with.
 
     Args:
@@ -47,16 +48,16 @@ def check(hvp: Mapping[str, Any], disks: Iterable[tuple[Any, str, str | None]]) 
         raise errors.HypervisorError("; ".join(missing))
 
 
-def _of_parameters(hvp: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _of_parameters(hvp: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     kernel = (constants.HV_KERNEL_PATH, constants.HV_INITRD_PATH)
     names = (*(kernel if boot_type.kernel(hvp) else ()), *_IMAGES, constants.HV_MEM_PATH)
     for name in names:
-        path = hvp.get(name)
+        path = text_or_none(hvp, name)
         if path and not utils.IsUrl(path):
             yield name, path
 
 
-def _of_disks(disks: Iterable[tuple[Any, str, str | None]]) -> Iterator[tuple[str, str]]:
+def _of_disks(disks: Iterable[BlockDevice]) -> Iterator[tuple[str, str]]:
     for seq, (disk, link, uri) in enumerate(disks):
         if places.drive_uri(disk, link, uri) == link:
             yield f"disk {seq}", link

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from typing import Any
 
 from ganeti import constants, errors
 
@@ -13,6 +12,8 @@ from ganeti_hv_kvm.hv_kvm import firmware
 from ganeti_hv_kvm.hv_kvm.command_line import FirmwareDisk
 from ganeti_hv_kvm.hv_kvm.devices.places import is_userspace
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
+from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text
 from ganeti_hv_kvm.hv_kvm.kvm_utils import GetCacheSettings
 
 from . import firmware_image
@@ -23,7 +24,7 @@ _SECTOR = 1 << 12
 _MOST = 8 << 20
 
 #: (objects.Disk, path of the device, URI or None)
-Entry = tuple[Any, str, str | None]
+Entry = BlockDevice
 
 
 def find(block_devices: Iterable[Entry]) -> Entry | None:
@@ -48,7 +49,7 @@ def device_of(name: str, entry: Entry) -> str:
     return link
 
 
-def look(name: str, block_devices: Iterable[Entry], hvp: dict[str, Any]) -> FirmwareDisk:
+def look(name: str, block_devices: Iterable[Entry], hvp: dict[str, object]) -> FirmwareDisk:
     """Find the firmware disk of an instance, and read where on it the regions are.
 
     Args:
@@ -77,7 +78,7 @@ def look(name: str, block_devices: Iterable[Entry], hvp: dict[str, Any]) -> Firm
     except errors.HypervisorError as err:
         raise errors.HypervisorError(f"{link}, the firmware disk of {name}: {err}") from err
     _check_regions(name, link, layout, size)
-    _, direct, _ = GetCacheSettings(hvp[constants.HV_DISK_CACHE], disk.dev_type)
+    _, direct, _ = GetCacheSettings(text(hvp, constants.HV_DISK_CACHE), disk.dev_type)
     return FirmwareDisk(link, is_file, direct or not is_file, layout)
 
 

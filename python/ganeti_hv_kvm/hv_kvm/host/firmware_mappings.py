@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm import firmware
 from ganeti_hv_kvm.hv_kvm.command_line.uefi import mapping_name, mapping_path
+from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
 
 from . import firmware_disk
 
@@ -25,7 +26,7 @@ _REGIONS = (firmware.REGION_CODE, firmware.REGION_VARS)
 _LOOP = re.compile(r"\((loop\d+)\)")
 
 
-def _run(what: str, command: list[str]) -> Any:
+def _run(what: str, command: list[str]) -> utils.RunResult:
     try:
         result = utils.RunCmd(command)
     except (OSError, errors.OpExecError) as err:
@@ -71,7 +72,7 @@ def expose_region(
     return mapping_path(name, region)
 
 
-def set_up(name: str, block_devices: Iterable[Any], hvp: dict[str, Any]) -> list[str]:
+def set_up(name: str, block_devices: Iterable[BlockDevice], hvp: dict[str, object]) -> list[str]:
     """Map both regions of an instance's firmware disk, and give the paths of the mappings.
 
     Raises:

@@ -15,6 +15,7 @@ from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import LEAST_MTU, MOST_MTU, Options
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text_or_none
 
 if TYPE_CHECKING:
     from ganeti import objects
@@ -65,7 +66,7 @@ def at_birth(nic: objects.NIC, options: Options) -> dict[str, int]:
 def of_link(nic: objects.NIC) -> int | None:
     """Give the MTU of the bridge or switch of a NIC, in bytes; None where that cannot be told."""
     parameters = nic.nicparams or {}
-    link = parameters.get(constants.NIC_LINK)
+    link = text_or_none(parameters, constants.NIC_LINK)
     if parameters.get(constants.NIC_MODE) not in _WITH_LINK or not link or "/" in link:
         return None
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from typing import Any
 
 from ganeti import errors, objects, utils
 from ganeti.hypervisor import hv_base
@@ -83,7 +82,7 @@ def undo_all(files: InstanceFiles) -> None:
 
 
 def undo_each(
-    instance: objects.Instance, files: InstanceFiles, nics: Iterable[tuple[int, Any]]
+    instance: objects.Instance, files: InstanceFiles, nics: Iterable[tuple[int, objects.NIC]]
 ) -> None:
     """Tell the network that these NICs have gone, as far as they have not been undone yet.
 

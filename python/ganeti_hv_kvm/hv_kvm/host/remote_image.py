@@ -7,9 +7,10 @@ web server: it is imported when one does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ganeti import constants, errors, utils
+
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text_or_none
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds to wait for a web server at each step of the request."""
@@ -36,13 +37,13 @@ def is_reachable(url: str, timeout: float = DEFAULT_TIMEOUT) -> bool:
     return why_unreachable(url, timeout) is None
 
 
-def check(hvp: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT) -> None:
+def check(hvp: Mapping[str, object], timeout: float = DEFAULT_TIMEOUT) -> None:
     """Raises HypervisorError if a CD-ROM's image is a URL that cannot be reached.
 
     QEMU itself would wait for the server for minutes, or start without the disc.
     """
     for parameter in _PARAMETERS:
-        image = hvp[parameter]
+        image = text_or_none(hvp, parameter)
         reason = why_unreachable(image, timeout) if image and utils.IsUrl(image) else None
         if reason:
             raise errors.HypervisorError(f"{parameter}={image} cannot be reached: {reason}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from ganeti import constants, errors, utils
 from ganeti.hypervisor import hv_base
 
+from ganeti_hv_kvm.hv_kvm.devices.description import Features
 from ganeti_hv_kvm.hv_kvm.guest.files import InstanceFiles
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def tap_name(nic: objects.NIC) -> str:
 
 
 def open_taps(
-    nics: Iterable[Any], features: Mapping[str, Any], open_tap: OpenTapFunction
+    nics: Iterable[objects.NIC], features: Features, open_tap: OpenTapFunction
 ) -> list[HostNic]:
     """Open a TAP device for each NIC; all of them or none.
 

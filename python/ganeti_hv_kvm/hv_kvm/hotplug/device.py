@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganeti import constants, errors
 
@@ -16,6 +16,10 @@ from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import UNFIT, why
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.host import firmware_seed
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
+
+if TYPE_CHECKING:
+    from ganeti import objects
+
 
 DISK = constants.HOTPLUG_TARGET_DISK
 NIC = constants.HOTPLUG_TARGET_NIC
@@ -38,7 +42,7 @@ def doing(guest: Guest, what: str) -> Iterator[None]:
         ) from err
 
 
-def model_of(dev_type: str, hvp: dict[str, Any]) -> str:
+def model_of(dev_type: str, hvp: dict[str, object]) -> str:
     """The configured model of the guest's disks or NICs.
 
     Raises:
@@ -54,13 +58,13 @@ def model_of(dev_type: str, hvp: dict[str, Any]) -> str:
     return model
 
 
-def tells_guest(dev_type: str, hvp: dict[str, Any]) -> bool:
+def tells_guest(dev_type: str, hvp: dict[str, object]) -> bool:
     """Whether the guest hears of a device that comes or goes; on these controllers it does not."""
     on_scsi = dev_type == DISK and DEVICE_TYPE[DISK](hvp) in constants.HT_SCSI_DEVICE_TYPES
     return not on_scsi or hvp[constants.HV_KVM_SCSI_CONTROLLER_TYPE] not in _SILENT_CONTROLLERS
 
 
-def check_guest_is_told(dev_type: str, hvp: dict[str, Any]) -> None:
+def check_guest_is_told(dev_type: str, hvp: dict[str, object]) -> None:
     """Make sure that the guest would hear of it, if a device of this kind went.
 
     Linux kept the disk that it was not told about, and took the next one at the same target for
@@ -77,7 +81,7 @@ def check_guest_is_told(dev_type: str, hvp: dict[str, Any]) -> None:
         )
 
 
-def id_of(dev_type: str, device: Any) -> str:
+def id_of(dev_type: str, device: objects.Disk | objects.NIC) -> str:
     """The id of a device in QEMU: the one it was started with, which an old Ganeti chose."""
     hvinfo = device.hvinfo or {}
     return str(hvinfo.get("id") or places.device_id(dev_type, device))
@@ -127,7 +131,7 @@ def devices_in(dev_type: str, runtime: KVMRuntime) -> list[HotplugDevice]:
     return [HotplugDevice(dev_type, entry, seq) for seq, entry in enumerate(runtime.kvm_nics)]
 
 
-def hvinfos(runtime: KVMRuntime) -> list[dict[str, Any]]:
+def hvinfos(runtime: KVMRuntime) -> list[Mapping[str, object]]:
     """Where the disks and NICs of a runtime sit."""
     found = (*devices_in(DISK, runtime), *devices_in(NIC, runtime))
     return [dev.device.hvinfo for dev in found if dev.device.hvinfo]

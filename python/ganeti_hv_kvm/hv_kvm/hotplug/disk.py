@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors
 
@@ -12,6 +12,7 @@ from ganeti_hv_kvm.hv_kvm.command_line import block_node, drive
 from ganeti_hv_kvm.hv_kvm.devices.description import Backend
 from ganeti_hv_kvm.hv_kvm.devices.places import drive_uri, is_userspace
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
@@ -58,7 +59,7 @@ def remove_backend(guest: Guest, devid: str) -> None:
         disks.remove_block_backend(qmp, devid)
 
 
-def _add_block_node(qmp: QmpConnection, hvp: dict[str, Any], dev: HotplugDevice) -> None:
+def _add_block_node(qmp: QmpConnection, hvp: dict[str, object], dev: HotplugDevice) -> None:
     disk, link, uri = dev.entry
     node = block_node(
         drive_uri(disk, link, uri),
@@ -67,7 +68,7 @@ def _add_block_node(qmp: QmpConnection, hvp: dict[str, Any], dev: HotplugDevice)
         dev.devid,
         has_auto_read_only=qmp.version is not None and qmp.version >= _AUTO_READ_ONLY,
     )
-    writeback, direct, _ = GetCacheSettings(hvp[constants.HV_DISK_CACHE], disk.dev_type)
+    writeback, direct, _ = GetCacheSettings(text(hvp, constants.HV_DISK_CACHE), disk.dev_type)
     remote = is_userspace(disk)
     disks.add_with_node(
         qmp,
@@ -80,7 +81,9 @@ def _add_block_node(qmp: QmpConnection, hvp: dict[str, Any], dev: HotplugDevice)
     )
 
 
-def _add_drive(qmp: QmpConnection, guest: Guest, hvp: dict[str, Any], dev: HotplugDevice) -> None:
+def _add_drive(
+    qmp: QmpConnection, guest: Guest, hvp: dict[str, object], dev: HotplugDevice
+) -> None:
     disk, link, uri = dev.entry
     target = drive_uri(disk, link, uri)
     words = drive(disk, target, hvp, guest.facts()).as_qmp()

@@ -11,6 +11,7 @@ from ganeti_hv_kvm.hv_kvm import bus_manager
 from ganeti_hv_kvm.hv_kvm.bus_manager import BusAllocatorManager
 from ganeti_hv_kvm.hv_kvm.devices import q35
 from ganeti_hv_kvm.hv_kvm.devices.places import check_kind
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text_or_none
 from ganeti_hv_kvm.hv_kvm.ganeti.unknown_parameters import left_to_own_module
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
@@ -49,7 +50,7 @@ class HotplugMethods(GrowthMethods):
 
     @left_to_own_module
     def HotAddDevice(
-        self, instance: objects.Instance, dev_type: str, device: Any, extra: Any, seq: int
+        self, instance: objects.Instance, dev_type: str, device: Any, extra: object, seq: int
     ) -> None:
         """Give the guest a disk or a NIC; a failure leaves nothing, or says what it leaves.
 
@@ -69,8 +70,8 @@ class HotplugMethods(GrowthMethods):
         operations.add(self._Guest(instance), dev_type, device, extra, seq)
 
     def HotDelDevice(
-        self, instance: objects.Instance, dev_type: str, device: Any, _: Any, seq: int
-    ) -> dict[str, Any]:
+        self, instance: objects.Instance, dev_type: str, device: Any, _: object, seq: int
+    ) -> dict[str, object]:
         """Take a disk or a NIC from the guest, once the guest lets go, and tell where it sat."""
         check_settings()
         if dev_type in prerequisites.grows():
@@ -80,7 +81,7 @@ class HotplugMethods(GrowthMethods):
 
     @left_to_own_module
     def HotModDevice(
-        self, instance: objects.Instance, dev_type: str, device: Any, _: Any, seq: int
+        self, instance: objects.Instance, dev_type: str, device: Any, _: object, seq: int
     ) -> None:
         """Replace a NIC by one with other parameters; if that fails, the guest keeps the old.
 
@@ -100,12 +101,14 @@ class HotplugMethods(GrowthMethods):
 
     # Names that Ganeti's tests and site code reach
 
-    def _VerifyHotplugCommand(self, _instance: Any, kvm_devid: str, should_exist: bool) -> None:
+    def _VerifyHotplugCommand(
+        self, _instance: objects.Instance, kvm_devid: str, should_exist: bool
+    ) -> None:
         operations.verify_device(self._Guest(_instance), kvm_devid, should_exist)
 
     def _get_bus_manager(
         self,
-        hvp: Mapping[str, Any] | None = None,
+        hvp: Mapping[str, object] | None = None,
         runtime: KVMRuntime | None = None,
         chipset: str | None = None,
     ) -> BusAllocatorManager:
@@ -115,6 +118,6 @@ class HotplugMethods(GrowthMethods):
         elif runtime:
             root_ports = q35.has_root_ports(runtime.kvm_cmd)
         else:
-            root_ports = q35.is_q35((hvp or {}).get(constants.HV_KVM_MACHINE_VERSION))
+            root_ports = q35.is_q35(text_or_none(hvp or {}, constants.HV_KVM_MACHINE_VERSION))
         taken = hvinfos(runtime) if runtime else []
         return bus_manager.manager_for(hvp, taken, root_ports=root_ports)

@@ -6,11 +6,12 @@ methods of their own, by the names below. Nothing is ever taken from a guest tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.ganeti import generation, settings
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number
 from ganeti_hv_kvm.hv_kvm.lifecycle.guest_access import GuestAccess
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 
@@ -71,10 +72,10 @@ class GrowthMethods(GuestAccess):
         with doing(guest, f"growing to {amount} MiB of memory"):
             memory.verify(guest, guest.load(), int(amount))
 
-    def _Grow(self, instance: objects.Instance, dev_type: str, device: Any) -> None:
+    def _Grow(self, instance: objects.Instance, dev_type: str, device: object) -> None:
         for_vcpus = dev_type == generation.VCPU_TARGET
         stored = constants.BE_VCPUS if for_vcpus else constants.BE_MAXMEM
-        wanted = device if type(device) is int else instance.beparams[stored]
+        wanted = device if type(device) is int else number(instance.beparams, stored)
         (self.HotModvCPUs if for_vcpus else self.HotAddMemory)(instance, wanted)
 
     def HotplugvCPUsSupported(self, instance: objects.Instance, amount: int | None = None) -> None:

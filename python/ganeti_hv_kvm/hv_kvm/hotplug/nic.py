@@ -8,11 +8,11 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm import command_line
+from ganeti_hv_kvm.hv_kvm.devices.description import Features
 from ganeti_hv_kvm.hv_kvm.ganeti import guest_options
 from ganeti_hv_kvm.hv_kvm.guest import files as instance_files
 from ganeti_hv_kvm.hv_kvm.guest.files import InstanceFiles
@@ -40,7 +40,7 @@ class Prepared:
         is_handed_over: QEMU may have it; who gave it there takes it back.
     """
 
-    def __init__(self, host: HostNic, features: dict[str, Any]) -> None:
+    def __init__(self, host: HostNic, features: Features) -> None:
         self.host = host
         self.features = features
         self.is_handed_over = False
@@ -86,7 +86,7 @@ def add(guest: Guest, dev: HotplugDevice, ready: Prepared, undo: Undo) -> None:
     undo.add(f"{dev.devid} in QEMU", lambda: _take_back(guest, dev, host.tap, names))
     ready.is_handed_over = True
     with guest.monitor() as qmp:
-        chrooted = guest.instance.hvparams[constants.HV_KVM_USE_CHROOT]
+        chrooted = bool(guest.instance.hvparams[constants.HV_KVM_USE_CHROOT])
         nics.add(qmp, dev.device, dev.devid, host.tapfds, host.vhostfds, features, chrooted)
     record_tap(guest.files, dev.seq, host.tap)
 

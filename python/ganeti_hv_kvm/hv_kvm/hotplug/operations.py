@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganeti import errors
 
@@ -42,6 +42,9 @@ from .device import (
 from .reconcile import finish
 from .reconcile import reconcile as _reconcile
 
+if TYPE_CHECKING:
+    from ganeti import objects
+
 #: What a guest can get more of.
 VCPUS, MEMORY = "vcpus", "memory"
 
@@ -60,7 +63,7 @@ def reconcile(guest: Guest) -> KVMRuntime:
         return runtime
 
 
-def add(guest: Guest, dev_type: str, device: Any, extra: Any, seq: int) -> None:
+def add(guest: Guest, dev_type: str, device: Any, extra: object, seq: int) -> None:
     """Give the guest a disk or a NIC.
 
     Args:
@@ -139,7 +142,7 @@ def plug_in(
         limits.after_change(guest, runtime)
 
 
-def _threads(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> dict[str, Any]:
+def _threads(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> dict[str, object]:
     """What serves a new disk beside QEMU's main loop, where the guest's other disks have that."""
     hvp = guest.hvp(runtime)
     wanted = hvp.get(iothreads.PARAMETER) if iothreads.PARAMETER else True
@@ -161,7 +164,7 @@ def _clear_remains(guest: Guest, dev: HotplugDevice) -> None:
             nics.remove(qmp, dev.devid)
 
 
-def _place(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice, model: str) -> dict[str, Any]:
+def _place(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice, model: str) -> dict[str, object]:
     """Find a place that is free by the runtime file and in QEMU."""
     taken = hvinfos(runtime) + named_places.of(runtime.kvm_cmd)
     with guest.monitor() as qmp:
@@ -188,7 +191,7 @@ def grow(guest: Guest, dev_type: str, wanted: int) -> None:
         (vcpus if dev_type == VCPUS else memory).grow(guest, runtime, wanted)
 
 
-def remove(guest: Guest, dev_type: str, device: Any, seq: int) -> dict[str, Any]:
+def remove(guest: Guest, dev_type: str, device: Any, seq: int) -> dict[str, object]:
     """Take a disk or a NIC from the guest, and return where it sat (its ``hvinfo``).
 
     Args:
@@ -221,11 +224,11 @@ def remove(guest: Guest, dev_type: str, device: Any, seq: int) -> dict[str, Any]
                 f" QEMU, in {guest.files.runtime} and in {guest.files.nic_dir}; remove it once"
                 f" more: {err}"
             ) from err
-        hvinfo: dict[str, Any] = dev.device.hvinfo
+        hvinfo: dict[str, object] = dev.device.hvinfo
         return hvinfo
 
 
-def _remove_unknown(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> dict[str, Any]:
+def _remove_unknown(guest: Guest, runtime: KVMRuntime, dev: HotplugDevice) -> dict[str, object]:
     """Make sure that the guest does not have a device of which its runtime file says nothing.
 
     It may have let go of it long after an earlier removal was given up, and another operation has
@@ -268,7 +271,7 @@ def release(guest: Guest, devid: str) -> None:
             ) from again
 
 
-def resize_disk(guest: Guest, device: Any, new_size: int) -> None:
+def resize_disk(guest: Guest, device: objects.Disk, new_size: int) -> None:
     """Let the guest see that a disk has grown to ``new_size`` bytes.
 
     Raises:

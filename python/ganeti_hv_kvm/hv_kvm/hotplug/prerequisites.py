@@ -65,6 +65,11 @@ def verify_in_general(guest: Guest) -> None:
             version = qmp.version
     except QmpError as err:
         raise errors.HotplugError(f"Instance {name} is down, or its QEMU is: {err}") from err
+    if version is None:
+        raise errors.HotplugError(
+            f"Instance {name}: its QEMU does not tell its version, so it is not known whether it"
+            " can be given devices while it runs. Nothing was done"
+        )
     if version < _FIRST_VERSION:
         raise errors.HotplugError(
             f"Instance {name} runs on QEMU {'.'.join(map(str, version))}, which cannot be given"

@@ -7,9 +7,8 @@ new one; all that can fail on the host is done before it is asked.
 from __future__ import annotations
 
 import logging
-from typing import Any
 
-from ganeti import errors
+from ganeti import errors, objects
 
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.host import nic_mtu
@@ -20,7 +19,7 @@ from .device import NIC, HotplugDevice, doing, find, has
 from .reconcile import finish, reconcile
 
 
-def modify(guest: Guest, dev_type: str, device: Any, seq: int) -> None:
+def modify(guest: Guest, dev_type: str, device: objects.NIC, seq: int) -> None:
     """Replace a NIC by one with other parameters, at the same place; disks have none to change.
 
     A guest that lost its old NIC, because an earlier change could neither be made nor undone, is
@@ -45,10 +44,11 @@ def modify(guest: Guest, dev_type: str, device: Any, seq: int) -> None:
         old = find(new, runtime)
         operations.check_removable(guest, runtime, old)
         reconcile(guest, runtime, except_for=old.devid)
-        given, device.hvinfo = device.hvinfo, dict(old.device.hvinfo)
+        given, hvinfo = device.hvinfo, dict(old.device.hvinfo)
         # to the guest it is a new one: it has the MTU of the network that it is in now
-        device.hvinfo.pop(nic_mtu.PROPERTY, None)
-        device.hvinfo |= nic.mtu_at_birth(guest, new)
+        hvinfo.pop(nic_mtu.PROPERTY, None)
+        device.hvinfo = hvinfo
+        device.hvinfo = {**hvinfo, **nic.mtu_at_birth(guest, new)}
         try:
             _replace(guest, runtime, old, new)
         except BaseException:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors
 
@@ -77,7 +77,7 @@ def check(guest: Guest, runtime: KVMRuntime) -> int:
     return maximum
 
 
-def _why(hvp: dict[str, Any]) -> str:
+def _why(hvp: dict[str, object]) -> str:
     """Say what of a guest's parameters keeps it from having room."""
     reasons = [
         "its ACPI is off" if not hvp.get(constants.HV_ACPI) else "",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors
 from ganeti.hypervisor import hv_base
 
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import control, growth
 from ganeti_hv_kvm.qmp_values import run_state
@@ -30,13 +31,13 @@ LIMIT = 300.0
 _LOOK = 1.0
 
 
-def startup_memory(beparams: dict[str, Any]) -> int:
+def startup_memory(beparams: Mapping[str, object]) -> int:
     """MiB that a guest gets at first: what the node has free, between its minimum and maximum."""
-    minimum: int = beparams[constants.BE_MINMEM]
-    maximum: int = beparams[constants.BE_MAXMEM]
+    minimum = number(beparams, constants.BE_MINMEM)
+    maximum = number(beparams, constants.BE_MAXMEM)
     if minimum >= maximum:
         return maximum
-    free: int = hv_base.BaseHypervisor.GetLinuxNodeInfo()["memory_free"]
+    free = number(hv_base.BaseHypervisor.GetLinuxNodeInfo(), "memory_free")
     return max(minimum, min(maximum, free))
 
 

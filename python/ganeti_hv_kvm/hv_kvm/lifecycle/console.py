@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ganeti import constants, objects, pathutils, utils
 
@@ -35,11 +34,11 @@ def serial_command(files: InstanceFiles) -> list[str]:
 
 def instance_console(
     instance: objects.Instance,
-    primary_node: Any,
-    node_group: Any,
-    hvparams: Mapping[str, Any],
+    primary_node: objects.Node,
+    node_group: objects.NodeGroup,
+    hvparams: Mapping[str, object],
     files: InstanceFiles,
-) -> Any:
+) -> objects.InstanceConsole:
     """Give Ganeti's ``objects.InstanceConsole``: serial line, VNC, SPICE, or why there is none."""
     if hvparams[constants.HV_SERIAL_CONSOLE]:
         ssh_port = node_group.FillND(primary_node).get(constants.ND_SSH_PORT)

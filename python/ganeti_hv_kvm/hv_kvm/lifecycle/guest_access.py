@@ -9,11 +9,12 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ganeti import errors, objects, pathutils, utils
 
 from ganeti_hv_kvm.hv_kvm import monitor
+from ganeti_hv_kvm.hv_kvm.devices.description import Features
 from ganeti_hv_kvm.hv_kvm.ganeti import unknown_parameters
 from ganeti_hv_kvm.hv_kvm.ganeti.parameters import UNKNOWN
 from ganeti_hv_kvm.hv_kvm.guest import process
@@ -22,9 +23,22 @@ from ganeti_hv_kvm.hv_kvm.guest.guest import Guest, PidAlive
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 
 if TYPE_CHECKING:
+    from ganeti.hypervisor.hv_base import BaseHypervisor
+
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
-_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+class _HasQmp(Protocol):
+    """What ``_with_qmp`` needs of an object."""
+
+    qmp: QmpConnection | None
+
+    def _InstanceQmpMonitor(self, instance_name: str) -> str: ...
+
+
+_Self = TypeVar("_Self", bound=_HasQmp)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _ROOT: str = pathutils.RUN_DIR + "/kvm-hypervisor"
 _FOLDERS: list[str] = [
@@ -39,12 +53,14 @@ def _namespace() -> ModuleType:
     return hv_kvm
 
 
-def qmp_connection(path: str) -> Any:
+def qmp_connection(path: str) -> QmpConnection:
     """Make a connection for commands that every QEMU knows."""
     return monitor.without_discovery(_namespace().QmpConnection)(path)
 
 
-def _with_qmp(method: _Method) -> _Method:
+def _with_qmp(
+    method: Callable[Concatenate[_Self, _P], _R],
+) -> Callable[Concatenate[_Self, _P], _R]:
     """Decorate a site's own method: while it runs, ``self.qmp`` is a connection to its guest.
 
     The guest is that of the first ``objects.Instance`` among its arguments. One who gives several
@@ -52,7 +68,7 @@ def _with_qmp(method: _Method) -> _Method:
     """
 
     @functools.wraps(method)
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def wrapper(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         if self.qmp:
             return method(self, *args, **kwargs)
         instances = (one for one in (*args, *kwargs.values()) if isinstance(one, objects.Instance))
@@ -66,7 +82,7 @@ def _with_qmp(method: _Method) -> _Method:
             # the next call may be about another guest
             del self.qmp
 
-    return cast(_Method, wrapper)
+    return wrapper
 
 
 class _HypervisorSeams:
@@ -77,13 +93,13 @@ class _HypervisorSeams:
     def __init__(self, hypervisor: Any) -> None:
         self._hypervisor = hypervisor
 
-    def open_tap(self, *, name: str, features: Any) -> tuple[str, list[int], list[int]]:
+    def open_tap(self, *, name: str, features: Features) -> tuple[str, list[int], list[int]]:
         opened: tuple[str, list[int], list[int]] = _namespace().OpenTap(
             name=name, features=features
         )
         return opened
 
-    def qmp_connection(self, path: str) -> Any:
+    def qmp_connection(self, path: str) -> QmpConnection:
         return qmp_connection(path)
 
     def pid_alive(self, name: str) -> PidAlive:
@@ -91,7 +107,7 @@ class _HypervisorSeams:
         return found
 
     def configure_nic(
-        self, instance: objects.Instance, seq: int, nic: objects.NIC, tap: str, **more: Any
+        self, instance: objects.Instance, seq: int, nic: objects.NIC, tap: str, **more: object
     ) -> None:
         self._hypervisor._ConfigureNIC(instance, seq, nic, tap, **more)
 
@@ -183,7 +199,9 @@ class GuestAccess:
             instance = objects.Instance(name=name)
         return Guest(instance, self._Files(name or instance.name), self._Seams())
 
-    def _OwnClass(self, instance: objects.Instance, serialized_runtime: Any = None) -> Any:
+    def _OwnClass(
+        self, instance: objects.Instance, serialized_runtime: str | bytes | None = None
+    ) -> type[BaseHypervisor] | None:
         """Give Ganeti's own class where only that knows how to build this guest, else None."""
         if not UNKNOWN:
             return None
@@ -215,12 +233,14 @@ class GuestAccess:
         except (OSError, ValueError) as err:
             raise errors.HypervisorError(f"{path} cannot be read: {err}") from err
 
-    def _SaveKVMRuntime(self, instance: objects.Instance, kvm_runtime: Any) -> None:
+    def _SaveKVMRuntime(
+        self, instance: objects.Instance, kvm_runtime: KVMRuntime | Sequence[object]
+    ) -> None:
         runtime = kvm_runtime if isinstance(kvm_runtime, KVMRuntime) else KVMRuntime(kvm_runtime)
         self._WriteKVMRuntime(instance.name, runtime.serialize())
 
     def _LoadKVMRuntime(
-        self, instance: objects.Instance, serialized_runtime: Any = None
+        self, instance: objects.Instance, serialized_runtime: str | bytes | None = None
     ) -> KVMRuntime:
         if serialized_runtime:
             return KVMRuntime.from_serialized(serialized_runtime)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ganeti import constants, errors
 
@@ -19,7 +18,7 @@ _STRICT: str | None = getattr(constants, "HV_FAIL_ON_NO_HP", None)
 _FOLDER, _AT_ONCE = "-mem-path", "-mem-prealloc"
 
 
-def fitted(name: str, command: Sequence[str], hvp: Mapping[str, Any]) -> list[str]:
+def fitted(name: str, command: Sequence[str], hvp: Mapping[str, object]) -> list[str]:
     """Give a guest's whole command as this node can run it now.
 
     What is stored keeps its words: on a node with pages enough the guest has them again. Neither

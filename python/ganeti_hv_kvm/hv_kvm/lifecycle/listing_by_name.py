@@ -6,19 +6,31 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 from ganeti import errors
 from ganeti.hypervisor import hv_base
 
 from ganeti_hv_kvm.errors import QmpRefusedError
+from ganeti_hv_kvm.hv_kvm.guest.guest import PidAlive
 from ganeti_hv_kvm.qmp_values import numbers
 
 from . import guest_access
 from .listing import InstanceInfo
 
 
-def all_infos(get_info: Callable[[str], Any], conf_directory: str) -> list[Any]:
+class _Hypervisor(Protocol):
+    """The methods that a listing goes through."""
+
+    def _InstancePidAlive(self, instance_name: str) -> PidAlive: ...
+    def _InstancePidInfo(self, pid: int) -> tuple[str, int, int]: ...
+    def _InstanceQmpMonitor(self, instance_name: str) -> str: ...
+    def _IsUserShutdown(self, instance_name: str) -> bool: ...
+
+
+def all_infos(
+    get_info: Callable[[str], InstanceInfo | None], conf_directory: str
+) -> list[InstanceInfo]:
     """Tell of each instance with a file of its own what somebody else's function tells of it.
 
     As upstream's does, this goes on with the others where one raises ``OSError``.
@@ -35,7 +47,7 @@ def all_infos(get_info: Callable[[str], Any], conf_directory: str) -> list[Any]:
     return found
 
 
-def instance_info(hypervisor: Any, name: str, seconds: float) -> InstanceInfo | None:
+def instance_info(hypervisor: _Hypervisor, name: str, seconds: float) -> InstanceInfo | None:
     """Tell of one instance what the methods of a hypervisor object tell of it.
 
     Args:
@@ -59,7 +71,7 @@ def instance_info(hypervisor: Any, name: str, seconds: float) -> InstanceInfo | 
     return (name, pid, memory, vcpus, hv_base.HvInstanceState.RUNNING, 0)
 
 
-def _ask(hypervisor: Any, name: str, seconds: float) -> numbers.Told:
+def _ask(hypervisor: _Hypervisor, name: str, seconds: float) -> numbers.Told:
     qmp = guest_access.qmp_connection(hypervisor._InstanceQmpMonitor(name))
     qmp.timeout = seconds
     qmp.connect()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ganeti import constants, pathutils, utils
 
@@ -11,7 +12,9 @@ from ganeti_hv_kvm.hv_kvm import bus_manager, command_line, validation
 from ganeti_hv_kvm.hv_kvm.bus_manager import BusAllocatorManager
 from ganeti_hv_kvm.hv_kvm.command_line import Paths, StartRequest
 from ganeti_hv_kvm.hv_kvm.devices import q35
+from ganeti_hv_kvm.hv_kvm.devices.places import device_id
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, guest_options
+from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
 from ganeti_hv_kvm.hv_kvm.guest.files import InstanceFiles
 from ganeti_hv_kvm.hv_kvm.host import bind_address, firmware_disk, firmware_seed, nic_mtu
@@ -45,7 +48,7 @@ def paths(files: InstanceFiles) -> Paths:
 
 def make_runtime(
     instance: objects.Instance,
-    block_devices: Any,
+    block_devices: Iterable[BlockDevice],
     startup_paused: bool,
     files: InstanceFiles,
     facts: QemuFacts,
@@ -105,15 +108,18 @@ def make_runtime(
     return KVMRuntime([command, nics, hvp, all_disks])
 
 
-def _place_on_ide(request: StartRequest, disks: list[Any]) -> None:
+def _place_on_ide(request: StartRequest, disks: list[objects.Disk]) -> None:
     on_ide = request.hvp[constants.HV_DISK_TYPE] == constants.HT_DISK_IDE
     if on_ide and not request.is_q35:
         places = command_line.ide_places(request)  # also says that there are too many
         for index, disk in enumerate(disks if request.dialect.blockdev else ()):
-            disk.hvinfo = command_line.ide.hvinfo(disk.hvinfo, places[str(index)])
+            own = disk.hvinfo or {"id": device_id(constants.HOTPLUG_TARGET_DISK, disk)}
+            disk.hvinfo = command_line.ide.hvinfo(own, places[str(index)])
 
 
-def _with_firmware(instance: objects.Instance, block_devices: Any, options: Options) -> list[Any]:
+def _with_firmware(
+    instance: objects.Instance, block_devices: Iterable[BlockDevice], options: Options
+) -> list[BlockDevice]:
     """The instance's disks; that which tags make one of firmware is no other from here on."""
     disks = list(block_devices)
     if options.asks_for_uefi:
@@ -121,7 +127,7 @@ def _with_firmware(instance: objects.Instance, block_devices: Any, options: Opti
     return disks
 
 
-def _needs_smm(instance: objects.Instance, disks: list[Any], options: Options) -> bool:
+def _needs_smm(instance: objects.Instance, disks: list[BlockDevice], options: Options) -> bool:
     """Whether the guest has UEFI firmware that runs in system management mode alone."""
     if options.asks_for_uefi and (seed := firmware_seed.planned(instance.name, disks)):
         return seed.needs_smm

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ganeti import constants, errors, netutils, pathutils, ssconf, uidpool
 
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text
 from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import told_of
 from ganeti_hv_kvm.hv_kvm.host import files_qemu_opens, run_directories, taps
 from ganeti_hv_kvm.hv_kvm.host.taps import HostNic
@@ -69,7 +70,7 @@ def _check_user(start: Start) -> None:
     """Find the user that QEMU is to run as."""
     hvp = start.guest.instance.hvparams
     if hvp[constants.HV_SECURITY_MODEL] == constants.HT_SM_USER:
-        user = hvp[constants.HV_SECURITY_DOMAIN]
+        user = text(hvp, constants.HV_SECURITY_DOMAIN)
         try:
             pwd.getpwnam(user)
         except KeyError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm.command_line import iothreads, memory_backing, uefi
 from ganeti_hv_kvm.hv_kvm.ganeti import guest_options
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.host import memory, nic_mtu
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
@@ -31,7 +32,7 @@ def for_start(instance: objects.Instance) -> Options:
     options = guest_options.for_start(instance)
     problems = [
         *_of_parameters(options, instance.hvparams, instance.beparams),
-        *_of_node(options, instance.beparams[constants.BE_MAXMEM], 0),
+        *_of_node(options, number(instance.beparams, constants.BE_MAXMEM), 0),
     ]
     if problems:
         guest_options.refuse(instance.name, [why for _, why in problems])
@@ -59,9 +60,9 @@ def for_running(guest: Guest, runtime: KVMRuntime) -> Options:
 
 
 def _of_parameters(
-    options: Options, hvp: Mapping[str, Any], beparams: Mapping[str, Any]
+    options: Options, hvp: Mapping[str, object], beparams: Mapping[str, object]
 ) -> Iterator[Problem]:
-    least, most = beparams[constants.BE_MINMEM], beparams[constants.BE_MAXMEM]
+    least, most = number(beparams, constants.BE_MINMEM), number(beparams, constants.BE_MAXMEM)
     if not options.is_on("balloon", True) and least < most:
         yield (
             "balloon",
@@ -95,7 +96,7 @@ def _huge_pages_of(guest: Guest, mebibytes: int) -> int:
     return mebibytes if memory_backing.HUGE in command else 0
 
 
-def _tell_of_links(name: str, nics: Sequence[Any]) -> None:
+def _tell_of_links(name: str, nics: Sequence[objects.NIC]) -> None:
     for nic in nics:
         if problem := nic_mtu.too_small_link(nic):
             logging.warning("%s: %s", name, problem)

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import time
-from typing import Any
 
 from ganeti import errors
 
@@ -84,7 +83,7 @@ def reboot(guest: Guest, *, limit: float | None = None) -> None:
         ) from err
 
 
-def _keep_machine(guest: Guest, command: list[Any]) -> None:
+def _keep_machine(guest: Guest, command: list[str]) -> None:
     """Store the type of machine that the guest has in place of its alias."""
     try:
         with guest.monitor() as qmp:

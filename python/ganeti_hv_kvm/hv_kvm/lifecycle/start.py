@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors, ssconf, uidpool, utils
 
 from ganeti_hv_kvm.hv_kvm import command_line
 from ganeti_hv_kvm.hv_kvm.command_line import AttachedNic, Completion, FirmwareDisk, iothreads
+from ganeti_hv_kvm.hv_kvm.devices.description import Features
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, guest_options
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number, text_or_none
 from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import told_of
 from ganeti_hv_kvm.hv_kvm.guest import disk_limits, machine_type, process
 from ganeti_hv_kvm.hv_kvm.guest import files as instance_files
@@ -39,13 +41,16 @@ from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
 from . import balloon, cpu_pinning, huge_pages, new_runtime, options_fit, user_shutdown
 
 if TYPE_CHECKING:
+    from ganeti import objects
+
+    from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 #: What a QEMU is told when it is there, by a connected monitor.
 Command = Callable[["QmpConnection"], None]
 
 
-def start_new(guest: Guest, block_devices: Any, startup_paused: bool) -> None:
+def start_new(guest: Guest, block_devices: Iterable[BlockDevice], startup_paused: bool) -> None:
     """Lay out a guest and start it.
 
     Args:
@@ -95,7 +100,7 @@ class Start:
         runtime: KVMRuntime,
         facts: QemuFacts,
         incoming: tuple[str, int] | None = None,
-        configure_nic: Callable[[Any, int, Any, str], None] | None = None,
+        configure_nic: Callable[[objects.Instance, int, objects.NIC, str], None] | None = None,
         *,
         options: Options | None = None,
     ) -> None:
@@ -177,8 +182,10 @@ class Start:
     def _preconditions(self) -> tuple[str, bool, dict[str, str]]:
         """Give the CPU mask, whether it pins anything, and the passwords by protocol."""
         instance_files.check_names(self.guest.files)
-        cpu_mask = self._up_hvp.get(constants.HV_CPU_MASK) or constants.CPU_PINNING_ALL
-        pinned = cpu_pinning.parse(cpu_mask, self.guest.instance.beparams[constants.BE_VCPUS])
+        cpu_mask = text_or_none(self._up_hvp, constants.HV_CPU_MASK) or constants.CPU_PINNING_ALL
+        pinned = cpu_pinning.parse(
+            cpu_mask, number(self.guest.instance.beparams, constants.BE_VCPUS)
+        )
         return cpu_mask, pinned is not None, self._read_passwords()
 
     def _read_passwords(self) -> dict[str, str]:
@@ -189,8 +196,8 @@ class Start:
         """
         hvp = self.guest.instance.hvparams
         files = {
-            "vnc": hvp[constants.HV_VNC_PASSWORD_FILE],
-            "spice": hvp[constants.HV_KVM_SPICE_PASSWORD_FILE],
+            "vnc": text_or_none(hvp, constants.HV_VNC_PASSWORD_FILE),
+            "spice": text_or_none(hvp, constants.HV_KVM_SPICE_PASSWORD_FILE),
         }
         return {
             protocol: _read_password(path)
@@ -198,7 +205,7 @@ class Start:
             if path and command_line.takes_password(self.runtime.kvm_cmd, protocol)
         }
 
-    def nic_features(self) -> dict[str, Any]:
+    def nic_features(self) -> Features:
         """What the TAP devices of the guest have to offer, as for ``OpenTap``."""
         vcpus = command_line.vcpus_of(self.runtime.kvm_cmd)
         return command_line.tap_features(self._up_hvp, self.facts, vcpus)
@@ -231,7 +238,7 @@ class Start:
         finally:
             taps.close(host_nics)
 
-    def _take_uid(self) -> Any:
+    def _take_uid(self) -> uidpool.LockedUid | None:
         """Take a user id from Ganeti's pool, where the security model says so.
 
         It stays locked until QEMU is seen to use it. Its file is written at once, so that
@@ -251,7 +258,7 @@ class Start:
             raise
         return uid
 
-    def command(self, host_nics: list[HostNic], uid: Any = None) -> list[str]:
+    def command(self, host_nics: list[HostNic], uid: uidpool.LockedUid | None = None) -> list[str]:
         """Make the whole command line.
 
         Args:
@@ -266,7 +273,7 @@ class Start:
         with told_of(self.guest.files.runtime):
             return self._complete(host_nics, uid)
 
-    def _complete(self, host_nics: list[HostNic], uid: Any) -> list[str]:
+    def _complete(self, host_nics: list[HostNic], uid: uidpool.LockedUid | None) -> list[str]:
         return command_line.complete(
             self.runtime.kvm_cmd,
             Completion(
@@ -294,7 +301,8 @@ class Start:
         wanted = self._startup_memory()
         room = command_line.memory.room_of(self.runtime.kvm_cmd)
         grown = room is not None and room.requested(wanted) > 0
-        less = wanted < self.guest.instance.beparams[constants.BE_MAXMEM] and not grown
+        most = number(self.guest.instance.beparams, constants.BE_MAXMEM)
+        less = wanted < most and not grown
         if less and command_line.has_balloon(self.runtime.kvm_cmd):
             yield partial(control.balloon, size=wanted * balloon.MIB)
         if command_line.START_PAUSED not in self.runtime.kvm_cmd:

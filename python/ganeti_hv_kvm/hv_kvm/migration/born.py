@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors
 
+from ganeti_hv_kvm import json_shapes as shapes
 from ganeti_hv_kvm.hv_kvm.command_line import ide, runtime_upgrade
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, generation
 from ganeti_hv_kvm.hv_kvm.guest import machine_type
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
+from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import disks
 
@@ -33,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OWN_NAME = re.compile(r"ide\d+-hd\d+")
 
 
-def _on_ide(runtime: Any) -> bool:
+def _on_ide(runtime: list[object] | KVMRuntime) -> bool:
     # one that cannot be read is refused elsewhere, with the reason
     hvparams = runtime[_HVPARAMS] if len(runtime) > _HVPARAMS else None
     return isinstance(hvparams, dict) and bool(
@@ -41,13 +43,13 @@ def _on_ide(runtime: Any) -> bool:
     )
 
 
-def tell(guest: Guest, runtime: list[Any]) -> dict[str, Any]:
+def tell(guest: Guest, runtime: list[object]) -> dict[str, object]:
     """Ask QEMU for its PCI devices, and for what ``keep`` writes down.
 
     That is its machine's type, and whose words made IDE disks.
     What QEMU does not tell is left out: the target refuses a guest whose disks it cannot place.
     """
-    told: dict[str, Any] = {}
+    told: dict[str, object] = {}
     try:
         with monitor(guest) as qmp:
             told[_MACHINE] = machine_type.ask(qmp)
@@ -63,13 +65,13 @@ def tell(guest: Guest, runtime: list[Any]) -> dict[str, Any]:
     return told
 
 
-def keep(runtime: list[Any], told: Any) -> None:
+def keep(runtime: list[object], told: object) -> None:
     """Write into a runtime what its source told."""
     if not isinstance(told, dict):
         return
     machine = told.get(_MACHINE)
     if isinstance(machine, str) and _NAME.fullmatch(machine):
-        machine_type.keep(runtime[_COMMAND], machine)
+        machine_type.keep(shapes.items(runtime[_COMMAND]), machine)
         hvparams = runtime[_HVPARAMS] if len(runtime) > _HVPARAMS else None
         if isinstance(hvparams, dict) and constants.HV_KVM_MACHINE_VERSION in hvparams:
             hvparams[constants.HV_KVM_MACHINE_VERSION] = machine
@@ -77,7 +79,7 @@ def keep(runtime: list[Any], told: Any) -> None:
         runtime_upgrade.place_ide_disks(runtime, told[_IDE])
 
 
-def compare(guest: Guest, qmp: QmpConnection, told: Any) -> None:
+def compare(guest: Guest, qmp: QmpConnection, told: object) -> None:
     """Look whether the QEMU that waits has the devices that the source told of.
 
     Args:
@@ -99,14 +101,14 @@ def compare(guest: Guest, qmp: QmpConnection, told: Any) -> None:
         ) from err
 
 
-def check(name: str, runtime: Any, facts: QemuFacts) -> None:
+def check(name: str, runtime: KVMRuntime, facts: QemuFacts) -> None:
     """Look whether a guest will find here what it was born with.
 
     Raises:
         errors.HypervisorError: it will not, or nobody knows; nothing was done.
     """
     try:
-        machine_type.check(runtime[_COMMAND], facts)
+        machine_type.check(runtime.kvm_cmd, facts)
         _check_ide(runtime)
     except errors.HypervisorError as err:
         raise errors.HypervisorError(
@@ -114,10 +116,10 @@ def check(name: str, runtime: Any, facts: QemuFacts) -> None:
         ) from err
 
 
-def _check_ide(runtime: Any) -> None:
+def _check_ide(runtime: KVMRuntime) -> None:
     if not generation.HAS_BLOCKDEV or not _on_ide(runtime):
         return
-    disks = boot_type.data_disks(runtime[_DISKS])
+    disks = boot_type.data_disks(runtime.kvm_disks)
     unknown = [disk.uuid for disk, _, _ in disks if not ide.is_placed(disk.hvinfo)]
     if unknown:
         raise errors.HypervisorError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ganeti import constants, errors
 
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text_or_none
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _POSTCOPY = ("postcopy-ram", "x-postcopy-ram")
 
 def of(instance: objects.Instance) -> list[str]:
     """Name the capabilities that the instance is to migrate with."""
-    text = instance.hvparams[constants.HV_KVM_MIGRATION_CAPS] or ""
-    return [name for name in text.split(DELIMITER) if name]
+    words = text_or_none(instance.hvparams, constants.HV_KVM_MIGRATION_CAPS) or ""
+    return [name for name in words.split(DELIMITER) if name]
 
 
 def has_postcopy(instance: objects.Instance) -> bool:

@@ -23,7 +23,7 @@ import json
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ganeti import constants, errors, pathutils, ssconf, utils
 
@@ -264,7 +264,7 @@ def _unreadable(name: str, path: str, err: Exception) -> Exception:
     return error
 
 
-def _check(loaded: Any) -> Departure:
+def _check(loaded: object) -> Departure:
     if not isinstance(loaded, dict):
         raise TypeError(f"it is a {type(loaded).__name__}, not an object")
     kinds: dict[str, tuple[type, ...]] = {

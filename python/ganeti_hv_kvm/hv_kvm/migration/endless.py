@@ -14,11 +14,12 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import HvParams, number, number_or_zero
 from ganeti_hv_kvm.hv_kvm.guest.files import InstanceFiles
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
 from ganeti_hv_kvm.qmp_values.migration import Migration
@@ -40,8 +41,6 @@ _AUTO_CONVERGE = "auto-converge"
 _FIRST_THROTTLE = 20
 _MIB = 1 << 20
 
-HvParams = Mapping[str, Any]
-
 
 class Progress(NamedTuple):
     """How much of a guest's memory was sent, in bytes; more than its total if some of it again."""
@@ -53,6 +52,13 @@ class Progress(NamedTuple):
     def rounds(self) -> float:
         """How often all of it could have been sent; 0 where QEMU does not tell its size."""
         return self.transferred / self.total if self.total else 0.0
+
+
+class Noted(TypedDict):
+    """The limit of a downtime: milliseconds, and when it was raised: seconds since 1970."""
+
+    downtime: int
+    last_step: float
 
 
 class Rise(NamedTuple):
@@ -76,14 +82,18 @@ _OF_SETTING = Rise(most=0, tenths=5, seconds=5.0)
 
 def rise(hvparams: HvParams) -> Rise | None:
     """Tell how far and how fast the limit of the downtime may rise; None: it stays."""
-    most = int(hvparams.get(_CEILING) or 0) if _CEILING else 0
+    most = number_or_zero(hvparams, _CEILING) if _CEILING else 0
     pace = _OF_PARAMETER if most else _OF_SETTING
     most = most or settings.MIGRATION_DOWNTIME_MAX.value()
-    return pace._replace(most=most) if most > hvparams[constants.HV_MIGRATION_DOWNTIME] else None
+    return (
+        pace._replace(most=most)
+        if most > number(hvparams, constants.HV_MIGRATION_DOWNTIME)
+        else None
+    )
 
 
-def _at_the_start(hvparams: HvParams) -> dict[str, Any]:
-    return {"downtime": hvparams[constants.HV_MIGRATION_DOWNTIME], "last_step": 0}
+def _at_the_start(hvparams: HvParams) -> Noted:
+    return {"downtime": number(hvparams, constants.HV_MIGRATION_DOWNTIME), "last_step": 0}
 
 
 def begin(files: InstanceFiles, hvparams: HvParams) -> None:
@@ -106,7 +116,7 @@ def forget(files: InstanceFiles) -> None:
         logging.warning("%s cannot be removed: %s", files.migration_state, err)
 
 
-def write(files: InstanceFiles, state: Mapping[str, Any]) -> None:
+def write(files: InstanceFiles, state: Mapping[str, object] | Noted) -> None:
     """Note {"downtime": milliseconds, "last_step": seconds since 1970}.
 
     Raises:
@@ -118,7 +128,7 @@ def write(files: InstanceFiles, state: Mapping[str, Any]) -> None:
         raise errors.HypervisorError(f"{files.migration_state} cannot be written: {err}") from err
 
 
-def read(files: InstanceFiles) -> dict[str, Any] | None:
+def read(files: InstanceFiles) -> Noted | None:
     """Give what was noted; None, and a warning unless there is no file, where nothing can be read.
 
     A limit that is not known is the one of the parameters: it is then raised from there anew.
@@ -132,7 +142,7 @@ def read(files: InstanceFiles) -> dict[str, Any] | None:
         logging.warning("%s cannot be read: %s", files.migration_state, err)
         return None
     if isinstance(limit, int) and limit >= 0 and isinstance(last_step, int | float):
-        return dict(state)
+        return {"downtime": limit, "last_step": last_step}
     logging.warning("%s does not hold a limit and a time", files.migration_state)
     return None
 
@@ -174,7 +184,7 @@ def raise_limit(
 
 def too_much(instance: objects.Instance, progress: Progress) -> str | None:
     """Say why a migration is to be given up, if it has sent more than is allowed."""
-    most = int(instance.hvparams.get(_THRESHOLD) or 0) if _THRESHOLD else 0
+    most = number_or_zero(instance.hvparams, _THRESHOLD) if _THRESHOLD else 0
     most = most or settings.MIGRATION_CANCEL_THRESHOLD.value()
     if not most or progress.rounds * 100 <= most:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from ganeti import constants, errors, objects
 
@@ -59,7 +58,7 @@ class MigrationMethods(GuestAccess):
         settings.check()
         source.migrate(self._Guest(instance), target, live_migration)
 
-    def GetMigrationStatus(self, instance: objects.Instance) -> Any:
+    def GetMigrationStatus(self, instance: objects.Instance) -> objects.MigrationStatus:
         """Tell how far the migration is, as ``objects.MigrationStatus``.
 
         Raises:
@@ -110,15 +109,18 @@ class MigrationMethods(GuestAccess):
         return cls._Files(instance_name).migration_state
 
     @classmethod
-    def _ReadMigrationState(cls, instance_name: str) -> dict[str, Any] | None:
+    def _ReadMigrationState(cls, instance_name: str) -> endless.Noted | None:
         return endless.read(cls._Files(instance_name))
 
     @classmethod
-    def _WriteMigrationState(cls, instance_name: str, state: Mapping[str, Any]) -> None:
+    def _WriteMigrationState(cls, instance_name: str, state: Mapping[str, object]) -> None:
         endless.write(cls._Files(instance_name), state)
 
     def _MaybeBumpMigrationDowntime(
-        self, instance: objects.Instance, status: Any, query_migrate: Mapping[str, Any]
+        self,
+        instance: objects.Instance,
+        status: objects.MigrationStatus,
+        query_migrate: Mapping[str, object],
     ) -> None:
         """Raise the limit of the downtime of a migration, over the connection ``self.qmp``."""
         active = query_migrate.get("status") == constants.HV_MIGRATION_ACTIVE
@@ -129,7 +131,9 @@ class MigrationMethods(GuestAccess):
             ):
                 tell_limit(status, raised)
 
-    def _MaybeCancelStuckMigration(self, instance: objects.Instance, status: Any) -> bool:
+    def _MaybeCancelStuckMigration(
+        self, instance: objects.Instance, status: objects.MigrationStatus
+    ) -> bool:
         """Cancel a migration that has sent too much, over ``self.qmp``; tell whether it had.
 
         ``GetMigrationStatus`` has a safer way, which pauses the guest first (``source.give_up``).
@@ -143,7 +147,7 @@ class MigrationMethods(GuestAccess):
         return True
 
 
-def _progress(status: Any) -> Progress:
+def _progress(status: objects.MigrationStatus) -> Progress:
     return Progress(status.transferred_ram or 0, status.total_ram or 0)
 
 

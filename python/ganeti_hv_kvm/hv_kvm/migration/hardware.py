@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import errors
 
@@ -44,7 +44,7 @@ def ask(qmp: QmpConnection) -> dict[str, str]:
     return found
 
 
-def of_source(told: Any) -> Hardware | None:
+def of_source(told: object) -> Hardware | None:
     """What a source told, if it is that; None where it told nothing that can be compared."""
     if not isinstance(told, dict) or not 0 < len(told) <= _MOST:
         return None

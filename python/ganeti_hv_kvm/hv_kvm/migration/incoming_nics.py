@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors, utils
 
@@ -56,7 +56,7 @@ def before_arrival(configure: ConfigureNic) -> ConfigureNic:
     return prepare
 
 
-def _nics(text: str) -> list[Any]:
+def _nics(text: str) -> list[objects.NIC]:
     return KVMRuntime.from_serialized(info.runtime_of(text)).kvm_nics
 
 

@@ -7,10 +7,11 @@ there are more. A fifth, a dict, says what the guest was doing, so that it does 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import errors, serializer
 
+from ganeti_hv_kvm import json_shapes as shapes
 from ganeti_hv_kvm.hv_kvm.command_line import START_PAUSED
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.migration_decision import is_at_rest
@@ -60,7 +61,7 @@ def runtime_of(info: str | bytes) -> str:
     return _dump(loaded[:_ELEMENTS])
 
 
-def extra_of(info: str | bytes) -> Any:
+def extra_of(info: str | bytes) -> object:
     """Give what the source told beside the runtime; None where it was Ganeti's own module."""
     loaded = _load(info)
     return loaded[_ELEMENTS] if len(loaded) > _ELEMENTS else None
@@ -75,13 +76,13 @@ def offer_of(instance: objects.Instance, info: str | bytes) -> Offer:
     Raises:
         errors.HypervisorError: it cannot be understood.
     """
-    extra = extra_of(info)
-    return offer.read(extra.get(_OFFER) if _is_of_source(instance, extra) else None)
+    return offer.read(_of_source(instance, info).get(_OFFER))
 
 
-def _is_of_source(instance: objects.Instance, extra: Any) -> bool:
-    primary = getattr(instance, "primary_node", None)
-    return isinstance(extra, dict) and extra.get(_SOURCE) == primary
+def _of_source(instance: objects.Instance, info: str | bytes) -> dict[str, object]:
+    """Give what the guest's source told of it; nothing where another migration's source did."""
+    extra, primary = extra_of(info), getattr(instance, "primary_node", None)
+    return extra if isinstance(extra, dict) and extra.get(_SOURCE) == primary else {}
 
 
 def was_running(instance: objects.Instance, info: str | bytes) -> bool:
@@ -90,22 +91,19 @@ def was_running(instance: objects.Instance, info: str | bytes) -> bool:
     Where the source does not say it (Ganeti's own module), it has to, unless it was started
     paused. What an earlier migration left in the runtime file says nothing about this one.
     """
-    extra = extra_of(info)
-    if _is_of_source(instance, extra):
-        state = extra.get(_RUN_STATE)
-        if state not in ("finish-migrate", "postmigrate", None):
-            return bool(state == "running")
+    state = _of_source(instance, info).get(_RUN_STATE)
+    if state not in ("finish-migrate", "postmigrate", None):
+        return state == "running"
     logging.info("The source of %s does not tell whether the guest runs", instance.name)
-    return START_PAUSED not in _load(info)[0]
+    return START_PAUSED not in shapes.items(_load(info)[0])
 
 
 def command_of(runtime: str | bytes) -> list[str]:
     """Give the stored command of a runtime file's content."""
-    command: list[str] = _load(runtime)[0]
-    return command
+    return [str(word) for word in shapes.items(_load(runtime)[0])]
 
 
-def _load(info: str | bytes) -> list[Any]:
+def _load(info: str | bytes) -> list[object]:
     if not isinstance(info, str | bytes):
         raise errors.HypervisorError(
             f"the migration information is a {type(info).__name__}, not a text"
@@ -124,12 +122,12 @@ def _load(info: str | bytes) -> list[Any]:
     return loaded
 
 
-def _is_command(words: Any) -> bool:
+def _is_command(words: object) -> bool:
     """Whether these can be the arguments of a program."""
     return isinstance(words, list) and bool(words) and all(_can_be_argument(word) for word in words)
 
 
-def _can_be_argument(word: Any) -> bool:
+def _can_be_argument(word: object) -> bool:
     if isinstance(word, int):
         return True  # so Ganeti's own module stores memory and ports
     if not isinstance(word, str):
@@ -140,7 +138,7 @@ def _can_be_argument(word: Any) -> bool:
         return False
 
 
-def _dump(loaded: list[Any]) -> str:
+def _dump(loaded: list[object]) -> str:
     return _text(serializer.Dump(loaded))
 
 

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import errors, pathutils, utils
 
@@ -30,7 +30,7 @@ def new_number() -> str:
     return secrets.token_hex(_BYTES)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Whether this can be such a number."""
     return isinstance(value, str) and _NUMBER.fullmatch(value) is not None
 

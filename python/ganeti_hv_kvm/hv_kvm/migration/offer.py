@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import enum
 import logging
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from ganeti import errors
+
+from ganeti_hv_kvm import json_shapes as shapes
 
 from . import key
 
@@ -51,7 +53,7 @@ class Offer(NamedTuple):
     def __bool__(self) -> bool:
         return self.wish is not Wish.OFF
 
-    def as_told(self) -> dict[str, Any]:
+    def as_told(self) -> dict[str, object]:
         """The form in which it travels."""
         return {
             _WISH: self.wish.value,
@@ -64,7 +66,7 @@ class Offer(NamedTuple):
 NONE = Offer()
 
 
-def read(told: Any) -> Offer:
+def read(told: object) -> Offer:
     """Read what a source told; ``NONE`` where it is Ganeti's own module, and told nothing.
 
     Raises:
@@ -73,18 +75,23 @@ def read(told: Any) -> Offer:
     if told is None:
         return NONE
     try:
-        wish, number = Wish(told[_WISH]), told[_NUMBER]
-        port, channels = told[_PORT], told[_CHANNELS]
+        offered = shapes.members(told)
+        wish, number = Wish(offered[_WISH]), offered[_NUMBER]
+        port, channels = offered[_PORT], offered[_CHANNELS]
     except (TypeError, KeyError, ValueError) as err:
         raise errors.HypervisorError("what its source offers cannot be understood") from err
-    known = number == "" or key.is_number(number)
-    fit = _is_number(port, _MOST_PORTS) and _is_number(channels, _MOST_CHANNELS)
-    if not (known and fit and (port or not number)):
+    if (
+        not isinstance(number, str)
+        or not (number == "" or key.is_number(number))
+        or not _is_number(port, _MOST_PORTS)
+        or not _is_number(channels, _MOST_CHANNELS)
+        or not (port or not number)
+    ):
         raise errors.HypervisorError("what its source offers cannot be understood")
     return Offer(wish, number, port, channels)
 
 
-def _is_number(value: Any, most: int) -> bool:
+def _is_number(value: object, most: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import errors
 
@@ -26,7 +26,7 @@ SILENT = NodeState(answers=False)
 UNSEEN = NodeState(alive=None, answers=False)
 
 
-def monitor(guest: Guest, seconds: float | None = None) -> Any:
+def monitor(guest: Guest, seconds: float | None = None) -> QmpConnection:
     """Make a connection to QEMU, with the patience that a migration needs, or the given seconds."""
     return guest.monitor(_patience(guest) if seconds is None else seconds)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm.command_line import START_PAUSED
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number
 from ganeti_hv_kvm.hv_kvm.guest import process as instance_process
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
@@ -75,7 +76,9 @@ def migrate(guest: Guest, target: str, live: bool) -> None:
 def _send(guest: Guest, qmp: QmpConnection, target: tuple[str, int], pause: bool) -> None:
     hvp = guest.instance.hvparams
     verbs.limit(
-        qmp, hvp[constants.HV_MIGRATION_BANDWIDTH] * _MIB, hvp[constants.HV_MIGRATION_DOWNTIME]
+        qmp,
+        number(hvp, constants.HV_MIGRATION_BANDWIDTH) * _MIB,
+        number(hvp, constants.HV_MIGRATION_DOWNTIME),
     )
     capabilities.set_all(guest.instance, qmp)
     endless.slow_down(guest.name, qmp)

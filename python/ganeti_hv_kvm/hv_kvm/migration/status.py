@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganeti import constants, errors, objects
 
@@ -37,7 +37,7 @@ _ENDED_BADLY = {
 }
 
 
-def get(guest: Guest) -> Any:
+def get(guest: Guest) -> objects.MigrationStatus:
     """Give Ganeti's ``objects.MigrationStatus``; switch to postcopy when it is time.
 
     A migration that does not come to an end may be given more downtime, or be cancelled.
@@ -95,7 +95,7 @@ def _is_cancelled(guest: Guest, why: str) -> bool:
     return source.give_up(guest)
 
 
-def tell_limit(status: Any, milliseconds: int) -> None:
+def tell_limit(status: objects.MigrationStatus, milliseconds: int) -> None:
     """Let Ganeti's ``objects.MigrationStatus`` tell the new limit, if it has a place for that."""
     if hasattr(type(status), "migration_downtime"):
         status.migration_downtime = milliseconds
@@ -120,7 +120,7 @@ def _start_postcopy(guest: Guest, qmp: QmpConnection, passes: int) -> bool:
     return True
 
 
-def _status(answer: Migration, switched: bool) -> Any:
+def _status(answer: Migration, switched: bool) -> objects.MigrationStatus:
     state = answer.status
     known = state in constants.HV_KVM_MIGRATION_VALID_STATUSES
     if not known:

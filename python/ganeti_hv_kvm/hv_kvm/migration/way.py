@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import migration as verbs
 
@@ -42,7 +43,7 @@ def _wish() -> Wish:
 
 
 def _port(guest: Guest) -> int:
-    return int(guest.instance.hvparams[constants.HV_MIGRATION_PORT])
+    return number(guest.instance.hvparams, constants.HV_MIGRATION_PORT)
 
 
 def make_offer(guest: Guest) -> Offer:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from types import FunctionType
-from typing import Any
 
 from ganeti import errors, utils
 
@@ -50,7 +49,7 @@ def get_output(path: str, option: str) -> str:
     return str(_ask(path, option).output)
 
 
-def _ask(path: str, option: str) -> Any:
+def _ask(path: str, option: str) -> utils.RunResult:
     if option not in KVMOPTS_CMDS:
         raise errors.ProgrammerError(f"no such question to QEMU: {option!r}")
     arguments, may_fail = KVMOPTS_CMDS[option]

@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import stat
-from typing import Any
 
 from ganeti import errors, pathutils, utils
 
@@ -28,7 +27,7 @@ _OTHERS_MAY_WRITE = 0o022
 _SCRIPT_BYTES = 1 << 16
 _WORD = rb"[\w./+-]*qemu[\w./+-]*|/[\w./+-]+"
 
-Identity = list[list[Any]]
+Identity = list[list[object]]
 
 
 def directory() -> str:
@@ -48,7 +47,7 @@ def identity(path: str) -> Identity | None:
         return None
 
 
-def _stat(path: str) -> list[Any]:
+def _stat(path: str) -> list[object]:
     status = os.stat(path)
     # what is overwritten in place may keep its time of modification, not that of its change
     times = (status.st_mtime_ns, status.st_ctime_ns)

@@ -10,7 +10,6 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from ganeti import errors, utils
 
@@ -48,7 +47,7 @@ def check(command: Sequence[str], facts: QemuFacts) -> None:
         )
 
 
-def _run(command: Sequence[str]) -> Any:
+def _run(command: Sequence[str]) -> utils.RunResult:
     started: list[int] = []
     try:
         return utils.RunCmd(list(command), postfork_fn=started.append)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ganeti_hv_kvm import _native
 from ganeti_hv_kvm.errors import QmpRefusedError
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     """
 
     verdict: Verdict
-    values: dict[str, Any]
+    values: dict[str, object]
     refusals: dict[str, QmpRefusedError]
     error: BaseException | None
     pid: int | None = None
@@ -70,7 +70,7 @@ def ask(
 
 
 def _answer(commands: Collection[str], answer: _native.FleetAnswer) -> Answer:
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     refusals: dict[str, QmpRefusedError] = {}
     for command, reply in zip(commands, answer.replies, strict=False):
         if isinstance(reply, QmpRefusedError):

@@ -11,7 +11,7 @@ import secrets
 import socket
 import time
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ganeti import errors
 
@@ -119,7 +119,7 @@ class GuestAgent:
         while self._reply(self._line().rpartition(_MARK)[2]).get("return") != mine:
             pass
 
-    def _ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    def _ask(self, command: str, arguments: Mapping[str, object] | None = None) -> object:
         try:
             self._send(command, arguments)
             reply = self._reply(self._line())
@@ -136,7 +136,7 @@ class GuestAgent:
         return reply["return"]
 
     def _send(
-        self, command: str, arguments: Mapping[str, Any] | None = None, before: bytes = b""
+        self, command: str, arguments: Mapping[str, object] | None = None, before: bytes = b""
     ) -> None:
         message = {"execute": command, **({"arguments": arguments} if arguments else {})}
         self._socket.settimeout(self._left())
@@ -155,7 +155,7 @@ class GuestAgent:
         return line
 
     @staticmethod
-    def _reply(line: bytes) -> dict[str, Any]:
+    def _reply(line: bytes) -> dict[str, object]:
         try:
             reply = json.loads(line)
         except (ValueError, RecursionError):
