@@ -69,7 +69,7 @@ def reboot(request: StartRequest) -> list[str]:
 
 def machine(request: StartRequest) -> list[str]:
     """-machine: type and accelerator, in the words that this QEMU has for them."""
-    kvm_flag = request.hvp[constants.HV_KVM_FLAG]
+    kvm_flag = text_or_none(request.hvp, constants.HV_KVM_FLAG) or ""
     if request.facts.has_switch("-machine"):
         accel = ("accel", "kvm") if kvm_flag == constants.HT_KVM_ENABLED else None
         no_acpi = ("acpi", "off") if _acpi_by_machine(request) else None

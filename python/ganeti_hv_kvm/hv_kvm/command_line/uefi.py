@@ -17,6 +17,7 @@ from ganeti import constants, errors
 from ganeti_hv_kvm.hv_kvm.devices.description import OPENED_FOR_GOOD, Backend
 from ganeti_hv_kvm.hv_kvm.firmware import REGION_CODE, REGION_VARS
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text_or_none
 
 from .option import Part
 from .request import FirmwareDisk, StartRequest
@@ -47,7 +48,7 @@ def why_none(hvp: Mapping[str, object]) -> str | None:
     machine = str(hvp[constants.HV_KVM_MACHINE_VERSION] or "pc")
     if not machine.startswith(("pc", "q35")):
         return f"machine {machine} is neither a pc nor a q35"
-    if found := _OWN_FIRMWARE.search(hvp[constants.HV_KVM_EXTRA] or ""):
+    if found := _OWN_FIRMWARE.search(text_or_none(hvp, constants.HV_KVM_EXTRA) or ""):
         return f"{constants.HV_KVM_EXTRA} has firmware or a kernel of its own ({found[0].strip()})"
     return None
 
