@@ -76,7 +76,17 @@ def test_migrate(live: Instance, kind: Kind, n1: Node, n2: Node) -> None:
         _is_at(live, kind, target, source)
 
 
-@pytest.mark.parametrize("how", ["soft"])
+def test_failover(live: Instance, kind: Kind, n1: Node, n2: Node) -> None:
+    """failover there and back: each is a cold start on the other node."""
+    for source, target in ((n1, n2), (n2, n1)):
+        old = live.pid
+        live.gnt("failover", "--force", f"--target-node={target.name}", "--shutdown-timeout=60")
+        assert live.sees(timeout=BOOT, node=target).disks == {"vda": 1024}
+        assert old not in source.processes("qemu-system")
+        _is_at(live, kind, target, source)
+
+
+@pytest.mark.parametrize("how", ["soft", "hard", "full"])
 def test_reboot(live: Instance, kind: Kind, n1: Node, n2: Node, how: str) -> None:
     """reboot: another QEMU of the same make."""
     old = live.pid
