@@ -205,8 +205,8 @@ test-cluster-next: setup build ## Tomorrow's Ganeti: IOThreads, UEFI, an unknown
 	CLUSTER_ROW=next CLUSTER_RESULTS=$(REPORTS)/$@.json $(OUTSIDE) $(PYTHON) -m pytest \
 	  --junit-xml=$(REPORTS)/$@.xml tests/cluster/test_next.py tests/cluster/test_next_policies.py
 
-# Encrypted and bounded migrations, both modules in one cluster; make test has some of each.
-test-cluster-moves: setup ## Encrypted, bounded and mixed migrations on Ganeti 3.0 and 3.1; 30 minutes
+# Encrypted and bounded migrations, both modules in one cluster, UEFI by tag.
+test-cluster-moves: setup ## Encrypted, bounded and mixed migrations, UEFI by tag, on Ganeti 3.0 and 3.1; 40 minutes
 	@tests/setup/cluster_packages.sh
 	@tests/setup/cluster_system.sh backports
 	@$(MAKE) wheel
@@ -215,7 +215,7 @@ test-cluster-moves: setup ## Encrypted, bounded and mixed migrations on Ganeti 3
 	  CLUSTER_ROW=$$row CLUSTER_RESULTS=$(REPORTS)/$@-$$row.json $(OUTSIDE) $(PYTHON) -m pytest \
 	    --junit-xml=$(REPORTS)/$@-$$row.xml $(MOVES); \
 	done
-MOVES := $(addprefix tests/cluster/test_,migration_settings.py mixed.py)
+MOVES := $(addprefix tests/cluster/test_,migration_settings.py mixed.py uefi.py)
 
 CLUSTER_ROWS ?= debian12,backports,debian13,unstable
 CLUSTER_JOBS ?= 2

@@ -28,6 +28,7 @@ _ORDER = (
     "migration_settings",
     "options",
     "tags",
+    "uefi",
     "faults",
     "unheard",
     "many",

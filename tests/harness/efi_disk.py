@@ -1,6 +1,8 @@
 """A disk that UEFI firmware starts our guest from: FAT16, a kernel, an initramfs, a shell script.
 
 The firmware finds no boot loader on it, goes to its shell, and that does what ``startup.nsh`` says.
+Seen on an overloaded machine: the shell ended with a "Device Error", and the guest stayed in the
+firmware. Such tests want a machine for themselves.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from .console import SerialConsole
 
 NAME = "uefi1.example.com"
 #: Seconds; emulated firmware on a busy machine.
-BOOT = 400.0
+BOOT = 900.0
 TAG = "hv-kvm:firmware:uefi"
 GENERATION = os.environ.get("GANETI_UNDER_TEST", "3.0")
 # Each Ganeti with the QEMU of its own Debian.

@@ -36,7 +36,7 @@ DISK = constants.HOTPLUG_TARGET_DISK
 CONFINED = {"use_chroot": True, "security_model": "user", "security_domain": "nobody"}
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_a_guest_boots_by_it_and_keeps_its_variables_over_a_reboot(hypervisor, tmp_path):
     # the first of Ganeti's disks, and none of the guest's
     disks = [firmware_disk.named(tmp_path), instance.disk(tmp_path)]
@@ -86,7 +86,7 @@ def tagged(folder: Path, **parameters: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_its_variables_move_with_it_and_back(nodes, make, tmp_path):
     efi_disk.write(tmp_path / "disk0.img")
     wanted = make(nodes, **tagged(tmp_path))

@@ -14,6 +14,7 @@ from ganeti_hv_kvm.hv_kvm import QmpConnection, firmware
 from ganeti_hv_kvm.hv_kvm.host import firmware_seed
 from ganeti_hv_kvm.hv_kvm.lifecycle import options_report
 from harness import firmware_disk, guest, instance
+from harness.block_device import block_device
 from harness.uefi_by_tag import NAME, TAG, made_of, stored
 
 # `make test-uefi` has all of it under each Ganeti.
@@ -66,6 +67,26 @@ def test_a_blank_disk_is_seeded_once(hypervisor, disks):
     before = image.read_bytes()
     hypervisor.StartInstance(made_of(disks), disks, True)
     assert image.read_bytes() == before
+
+
+def test_a_block_device_is_seeded(hypervisor, disks):
+    """As a logical volume or DRBD is one."""
+    disk, image, _ = disks[0]
+    disk.dev_type = constants.DT_PLAIN
+    with block_device(Path(image)) as path:
+        both = [(disk, path, None), disks[1]]
+        made = made_of(both)
+        hypervisor.StartInstance(made, both, True)
+        nodes = {
+            one["node-name"]: one["file"] for one in ask(hypervisor, "query-named-block-nodes")
+        }
+        assert all(path in nodes[name] for name in ("ovmf-code", "ovmf-vars"))
+        code, variables = (Path(template).read_bytes() for template in firmware_seed.TEMPLATES[0])
+        assert firmware_disk.region(path, "code") == code
+        assert firmware_disk.region(path, "vars") == variables
+        hypervisor.StopInstance(made, force=True)
+        hypervisor.CleanupInstance(NAME)
+    assert firmware_disk.region(image, "code") == code
 
 
 def test_a_seed_that_broke_off_is_finished(hypervisor, disks):
