@@ -232,7 +232,7 @@ test-qa: setup ## Ganeti's own QA on that cluster, the original as control: docs
 	PYTHONPATH=tests $(PYTHON) -m cluster.qa --rows=$(QA_ROWS) --jobs=$(CLUSTER_JOBS) docs/qa-report.md
 
 # As long as it takes to make the trees of Debian that are missing, and then some minutes.
-test-packages: setup ## The packages: for each machine, in Debian 12, 13, unstable, and from 12 to 13
+test-packages: setup ## The packages: built twice, in Debian 12, 13, unstable, and from 12 to 13
 	@tests/setup/upgrade_system.sh
 	@tests/setup/cluster_system.sh debian13
 	@tests/setup/cluster_system.sh unstable
