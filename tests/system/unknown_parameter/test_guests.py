@@ -99,6 +99,23 @@ def test_the_parameter_of_its_start_counts_too(hypervisor, tmp_path, caplog):
     assert "that is left to Ganeti's own KVM module" in caplog.text
 
 
+def test_ganetis_own_module_is_shown_no_firmware_as_a_disk(hypervisor, tmp_path, nothing_left):
+    made, disks = make(tmp_path)
+    made.tags = ["hv-kvm:firmware:uefi"]
+    with pytest.raises(
+        errors.HypervisorError, match="'firmware' as a disk of its own: nothing was"
+    ):
+        hypervisor.StartInstance(made, disks, True)
+    nothing_left()
+
+
+def test_ganetis_own_module_knows_no_option(hypervisor, tmp_path, caplog):
+    made, disks = make(tmp_path)
+    made.tags = ["hv-kvm:disk-iops:100"]
+    hypervisor.StartInstance(made, disks, True)
+    assert "without an option of its tags: Ganeti's own KVM module, which builds" in caplog.text
+
+
 def test_values_are_checked_by_who_knows_them(hypervisor, tmp_path):
     made, _ = make(tmp_path, phase="half")
     with pytest.raises(errors.HypervisorError, match="moon_phase"):

@@ -287,6 +287,23 @@ def for_running(instance: objects.Instance) -> Options:
     return options
 
 
+def check_left_to_own_module(instance: objects.Instance) -> None:
+    """Look at the options of a guest that Ganeti's own module is to build: it knows none of them.
+
+    Raises:
+        errors.HypervisorError: that module would show the guest its firmware as a disk.
+    """
+    options, _ = parse(tags_of(instance))
+    if options.asks_for_uefi:
+        raise errors.HypervisorError(
+            f"Instance {instance.name} is to have UEFI firmware by its tags, and Ganeti's own KVM"
+            " module, which alone knows one of its parameters, would show it the disk 'firmware' as"
+            " a disk of its own: nothing was done. Upgrade ganeti-hv-kvm, or unset that parameter"
+        )
+    if options:
+        warn(instance.name, "Ganeti's own KVM module, which builds this guest, knows none of them")
+
+
 def warn(name: str, problem: object) -> None:
     """Log what a guest cannot have of its options; it runs, and that comes first."""
     logging.warning("%s goes on without an option of its tags: %s", name, problem)

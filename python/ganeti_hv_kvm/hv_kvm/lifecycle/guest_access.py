@@ -15,7 +15,7 @@ from ganeti import errors, objects, pathutils, utils
 
 from ganeti_hv_kvm.hv_kvm import monitor
 from ganeti_hv_kvm.hv_kvm.devices.description import Features
-from ganeti_hv_kvm.hv_kvm.ganeti import unknown_parameters
+from ganeti_hv_kvm.hv_kvm.ganeti import guest_options, unknown_parameters
 from ganeti_hv_kvm.hv_kvm.ganeti.parameters import UNKNOWN
 from ganeti_hv_kvm.hv_kvm.guest import process
 from ganeti_hv_kvm.hv_kvm.guest.files import Directories, InstanceFiles
@@ -210,7 +210,10 @@ class GuestAccess:
         except errors.HypervisorError:
             stored = None  # it was not started yet
         whose = f"instance {instance.name}"
-        return unknown_parameters.own_class(whose, UNKNOWN, instance.hvparams, stored)
+        own = unknown_parameters.own_class(whose, UNKNOWN, instance.hvparams, stored)
+        if own is not None:
+            guest_options.check_left_to_own_module(instance)
+        return own
 
     def _WriteKVMRuntime(self, instance_name: str, data: str | bytes) -> None:
         path = self._InstanceKVMRuntime(instance_name)

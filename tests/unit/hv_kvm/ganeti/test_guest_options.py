@@ -154,6 +154,19 @@ def test_a_guest_that_runs_is_not(caplog: pytest.LogCaptureFixture) -> None:
     assert "web1 goes on without an option of its tags: tag 'hv-kvm:rgn'" in caplog.text
 
 
+def test_what_ganetis_own_module_would_do_with_them(caplog: pytest.LogCaptureFixture) -> None:
+    made = SimpleNamespace(name="web", tags=["hv-kvm:firmware:uefi"])
+    with pytest.raises(errors.HypervisorError, match="Upgrade ganeti-hv-kvm, or unset"):
+        guest_options.check_left_to_own_module(made)
+    made.tags = ["hv-kvm:balloon:off"]
+    guest_options.check_left_to_own_module(made)
+    assert "knows none of them" in caplog.text
+    caplog.clear()
+    made.tags = ["web"]
+    guest_options.check_left_to_own_module(made)
+    assert not caplog.text
+
+
 @pytest.mark.parametrize("tags", [None, [], set(), ()])
 def test_no_tags(tags: object) -> None:
     assert not guest_options.for_start(SimpleNamespace(name="web1", tags=tags))
