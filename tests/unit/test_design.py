@@ -296,6 +296,20 @@ def test_functions_fit_on_a_screen() -> None:
     assert too_long == []
 
 
+def test_files_are_opened_with_a_codec_that_is_there() -> None:
+    """A start with no memory for a look at encodings/ascii.py failed with a bare LookupError."""
+    named = {
+        (str(file.relative_to(PYTHON)), keyword.value.value)
+        for file in PYTHON.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "encoding" and isinstance(keyword.value, ast.Constant)
+    }
+    assert named
+    assert {one for one in named if one[1] != "utf-8"} == set()
+
+
 def rust_code(file: Path) -> str:
     """The file without its tests, comments and texts."""
     code = file.read_text().partition("#[cfg(test)]")[0]

@@ -20,7 +20,8 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 #: Not ``errors.ProgrammerError``: who called what is not there is to see it.
-_FOREIGN = (OSError, MemoryError, UnicodeError, errors.GenericError)
+#: A module that Python loads late is "not found" where the system has no memory for a look at it.
+_FOREIGN = (OSError, MemoryError, UnicodeError, ImportError, errors.GenericError)
 
 #: These run commands, and must know how each ended.
 _RUN_COMMANDS = {

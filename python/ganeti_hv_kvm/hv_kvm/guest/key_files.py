@@ -57,7 +57,7 @@ def write(folder: str, key: str, owner: Owner) -> None:
 
 def _write_file(place: int, text: str, owner: Owner) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(_FILE, flags, 0o600, dir_fd=place), "w", encoding="ascii") as file:
+    with open(os.open(_FILE, flags, 0o600, dir_fd=place), "w", encoding="utf-8") as file:
         os.fchown(file.fileno(), owner.uid, owner.gid)
         file.write(text)
 

@@ -34,7 +34,7 @@ def of(pid: int) -> ProcessView:
     try:
         root = os.readlink(f"/proc/{pid}/root")
         # not the owner of /proc/PID: that is root once a process has given up rights
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
             fields = dict(line.split(":", 1) for line in status if ":" in line)
         uid, gid = (int(fields[field].split()[1]) for field in ("Uid", "Gid"))
     except (OSError, KeyError, IndexError, ValueError) as err:

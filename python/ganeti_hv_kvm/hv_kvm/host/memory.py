@@ -64,7 +64,7 @@ def why_no_nodes(wanted: str) -> str | None:
 
 def _default_page() -> int | None:
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
+        with open("/proc/meminfo", encoding="utf-8") as file:
             found = re.search(r"^Hugepagesize:\s+([0-9]+) kB", file.read(), re.MULTILINE)
     except OSError:
         return None
@@ -73,7 +73,7 @@ def _default_page() -> int | None:
 
 def _number(path: str) -> int | None:
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="utf-8") as file:
             return int(file.read(20))
     except (OSError, ValueError):
         return None

@@ -70,7 +70,7 @@ def of_link(nic: objects.NIC) -> int | None:
     if parameters.get(constants.NIC_MODE) not in _WITH_LINK or not link or "/" in link:
         return None
     try:
-        with open(os.path.join("/sys/class/net", link, "mtu"), encoding="ascii") as file:
+        with open(os.path.join("/sys/class/net", link, "mtu"), encoding="utf-8") as file:
             text = file.read(20).strip()
     except (OSError, ValueError):
         return None  # the network script will say what is wrong with the link

@@ -19,7 +19,7 @@ _ONLINE = "/sys/devices/system/cpu/online"
 def online_cpus() -> frozenset[int]:
     """Give the numbers of the CPUs that this node has online."""
     try:
-        with open(_ONLINE, encoding="ascii") as online:
+        with open(_ONLINE, encoding="utf-8") as online:
             return frozenset(utils.ParseCpuMask(online.read().strip()))
     except OSError:
         return frozenset(range(os.cpu_count() or 1))
