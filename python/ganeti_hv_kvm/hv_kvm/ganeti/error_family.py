@@ -56,7 +56,10 @@ def _converting(name: str, method: Callable[_P, _R]) -> Callable[_P, _R]:
                 return method(*args, **kwargs)
         except (errors.HypervisorError, errors.ProgrammerError):
             raise
-        except _FOREIGN as err:
+        except (*_FOREIGN, LookupError) as err:
+            # A codec that cannot be loaded is a LookupError itself; a KeyError is somebody's slip.
+            if type(err) is not LookupError and not isinstance(err, _FOREIGN):
+                raise
             logging.exception("%s failed", name)
             text = f"{_whose(args[1:], kwargs)}{name} failed: {_why(err)}"
             raise errors.HypervisorError(text) from err

@@ -27,6 +27,7 @@ class Hypervisor:
     [
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
         (MemoryError(), "no memory is left"),
+        (LookupError("unknown encoding: idna"), "unknown encoding: idna"),
         (ModuleNotFoundError("No module named 'ganeti.late'"), "No module named"),
         (errors.OpExecError("Can't execute it"), "Can't execute it"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "invalid start byte"),
