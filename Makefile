@@ -49,7 +49,7 @@ test: setup ## What CI runs, with a summary: every kind of check; 25 minutes
 test-thorough: ## The same, and what has to be left out of it: all under both Ganetis; an hour
 	@$(MAKE) test THOROUGH=1
 
-check: setup lint test-rust test-native test-unit ## What answers in about two minutes: lints, types, Rust, units
+check: setup lint test-rust test-native test-unit ## What answers in about five minutes: lints, types, Rust, units
 
 setup: ## Debian packages, .venv, a guest, Ganeti 3.1: only what is missing
 	@tests/setup/all.sh
