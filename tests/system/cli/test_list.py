@@ -29,8 +29,8 @@ EXPECTED = {
 
 def test_a_row_for_each_verdict_trouble_first(run, command):
     with troubled.node(run):
-        first = command("list", "--json", "--timeout", "5")
-        listed = command("list", "--timeout", "5")
+        first = command("list", "--json", "--timeout", "15")
+        listed = command("list", "--timeout", "15")
     assert first.stderr == ""
     rows = json.loads(first.stdout)["guests"]
     assert [row["name"].removesuffix("0.example.com") for row in rows] == list(EXPECTED)

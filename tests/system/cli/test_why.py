@@ -53,10 +53,10 @@ def test_what_it_says(run, command, kind):
     make = {**troubled.KINDS, "hanging": troubled.hanging}[kind]
     if kind == "held":
         with held(run):
-            done = command("why", kind + DOMAIN, "--timeout", "2", *elsewhere(run))
+            done = command("why", kind + DOMAIN, "--timeout", "8", *elsewhere(run))
     else:
         with make(run):
-            done = command("why", kind + DOMAIN, "--timeout", "2", *elsewhere(run))
+            done = command("why", kind + DOMAIN, "--timeout", "8", *elsewhere(run))
     # what threads do at a moment is another thing each time
     said, _, threads = done.stdout.partition("\nthreads:\n")
     golden.check(f"why-{kind}.txt", said, run)
