@@ -25,10 +25,6 @@ _IOPS: str | None = getattr(constants, "HV_DISK_IOPS", None)
 _BPS: str | None = getattr(constants, "HV_DISK_BPS", None)
 
 
-#: A disk as a runtime has it: Ganeti's ``objects.Disk`` with its ``hvinfo``, its link, its URI.
-Entry = BlockDevice
-
-
 class DiskLimits(NamedTuple):
     """What a disk, or all disks of a guest together, may do; 0 is no limit.
 
@@ -84,7 +80,10 @@ def _filled(wanted: DiskLimit, rest: DiskLimits) -> DiskLimits:
 
 
 def apply(
-    qmp: QmpConnection, limits: GuestLimits, disks: Iterable[tuple[int, Entry]], instance_uuid: str
+    qmp: QmpConnection,
+    limits: GuestLimits,
+    disks: Iterable[tuple[int, BlockDevice]],
+    instance_uuid: str,
 ) -> None:
     """Let disks have their limits; what was set before is replaced, also by none.
 
@@ -110,7 +109,7 @@ def apply(
         verbs.block_set_io_throttle(qmp, device.name, group, iops=limit.iops, bps=limit.bps)
 
 
-def in_force(qmp: QmpConnection, disks: Iterable[Entry]) -> list[DiskLimits | None]:
+def in_force(qmp: QmpConnection, disks: Iterable[BlockDevice]) -> list[DiskLimits | None]:
     """Ask a connected QEMU for the limits of disks; None for one that it does not have.
 
     Raises:
@@ -121,12 +120,12 @@ def in_force(qmp: QmpConnection, disks: Iterable[Entry]) -> list[DiskLimits | No
     return [device.limits if device else None for device in seen]
 
 
-def _id(entry: Entry) -> str:
+def _id(entry: BlockDevice) -> str:
     disk = entry[0]
     return str((disk.hvinfo or {}).get("id") or device_id(constants.HOTPLUG_TARGET_DISK, disk))
 
 
-def _find(found: Mapping[str, _BlockDevice], entry: Entry) -> _BlockDevice | None:
+def _find(found: Mapping[str, _BlockDevice], entry: BlockDevice) -> _BlockDevice | None:
     return found.get(_id(entry)) or found.get(entry[1])
 
 
