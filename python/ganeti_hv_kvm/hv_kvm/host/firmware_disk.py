@@ -23,17 +23,14 @@ from . import firmware_image
 _SECTOR = 1 << 12
 _MOST = 8 << 20
 
-#: (objects.Disk, path of the device, URI or None)
-Entry = BlockDevice
 
-
-def find(block_devices: Iterable[Entry]) -> Entry | None:
+def find(block_devices: Iterable[BlockDevice]) -> BlockDevice | None:
     """Give the guest's firmware disk, which may be at any place among the others."""
     found = (entry for entry in block_devices if boot_type.is_firmware(entry[0]))
     return next(found, None)
 
 
-def device_of(name: str, entry: Entry) -> str:
+def device_of(name: str, entry: BlockDevice) -> str:
     """Give the path of a firmware disk on this node.
 
     Raises:
@@ -49,7 +46,7 @@ def device_of(name: str, entry: Entry) -> str:
     return link
 
 
-def look(name: str, block_devices: Iterable[Entry], hvp: dict[str, object]) -> FirmwareDisk:
+def look(name: str, block_devices: Iterable[BlockDevice], hvp: dict[str, object]) -> FirmwareDisk:
     """Find the firmware disk of an instance, and read where on it the regions are.
 
     Args:
@@ -82,17 +79,26 @@ def look(name: str, block_devices: Iterable[Entry], hvp: dict[str, object]) -> F
     return FirmwareDisk(link, is_file, direct or not is_file, layout)
 
 
+def why_unfit(layout: firmware.Layout) -> str | None:
+    """Say why QEMU cannot make flash chips of these regions; None if it can."""
+    lengths = [length for _, length in _regions(layout)]
+    whole = all(length > 0 and length % _SECTOR == 0 for length in lengths)
+    if whole and sum(lengths) <= _MOST:
+        return None
+    return (
+        f"QEMU needs code and variables in whole sectors of {_SECTOR} bytes, {_MOST} bytes together"
+        " at most"
+    )
+
+
+def _regions(layout: firmware.Layout) -> list[tuple[int, int]]:
+    return [layout.get(region, (0, 0)) for region in (firmware.REGION_CODE, firmware.REGION_VARS)]
+
+
 def _check_regions(name: str, link: str, layout: firmware.Layout, size: int) -> None:
-    regions = [
-        layout.get(region, (0, 0)) for region in (firmware.REGION_CODE, firmware.REGION_VARS)
-    ]
-    whole = all(length > 0 and length % _SECTOR == 0 for _, length in regions)
-    if not whole or sum(length for _, length in regions) > _MOST:
-        raise errors.HypervisorError(
-            f"{link}, the firmware disk of {name}, holds {layout}: QEMU needs code and variables"
-            f" in whole sectors of {_SECTOR} bytes, {_MOST} bytes together at most"
-        )
-    end = max(offset + length for offset, length in regions)
+    if why := why_unfit(layout):
+        raise errors.HypervisorError(f"{link}, the firmware disk of {name}, holds {layout}: {why}")
+    end = max(offset + length for offset, length in _regions(layout))
     if end > size:
         raise errors.HypervisorError(
             f"{link}, the firmware disk of {name}, has {size} bytes, and its regions end at {end}"

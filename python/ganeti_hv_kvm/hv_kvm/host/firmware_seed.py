@@ -15,9 +15,9 @@ from typing import NamedTuple, NoReturn
 from ganeti_hv_kvm.hv_kvm import firmware
 from ganeti_hv_kvm.hv_kvm.firmware import REGION_CODE, REGION_VARS, SECTOR_SIZE, Layout
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, guest_options
+from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
 
 from . import firmware_disk, firmware_image
-from .firmware_disk import Entry
 
 #: What such a disk is called in Ganeti, disk parameter ``name``.
 NAME = "firmware"
@@ -29,8 +29,8 @@ TEMPLATES = (
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
     ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
 )
-#: Bytes of a template; QEMU takes 8 MiB for both.
-_MOST_OF_A_TEMPLATE = 8 << 20
+#: Bytes of a template, more than QEMU takes: one that is too large is seen to be.
+_MOST_OF_A_TEMPLATE = 16 << 20
 #: Bytes; a larger disk is not looked through, as it was hardly made for this. Ganeti's own policy
 #: wants at least 1 GiB of each disk.
 _MOST = 2 << 30
@@ -54,7 +54,7 @@ class Seed(NamedTuple):
         return firmware_image.needs_smm(self.regions[REGION_CODE])
 
 
-def choose(name: str, block_devices: Iterable[Entry]) -> None:
+def choose(name: str, block_devices: Iterable[BlockDevice]) -> None:
     """Let the disk that is called so hold the firmware, where none has that role.
 
     Args:
@@ -78,7 +78,7 @@ def choose(name: str, block_devices: Iterable[Entry]) -> None:
     boot_type.mark_firmware(named[0])
 
 
-def planned(name: str, block_devices: Iterable[Entry]) -> Seed | None:
+def planned(name: str, block_devices: Iterable[BlockDevice]) -> Seed | None:
     """Tell what is to be written to the firmware disk of an instance that is down.
 
     Returns:
@@ -103,7 +103,7 @@ def planned(name: str, block_devices: Iterable[Entry]) -> Seed | None:
     return seed
 
 
-def fill(name: str, block_devices: Iterable[Entry]) -> None:
+def fill(name: str, block_devices: Iterable[BlockDevice]) -> None:
     """Fill the firmware disk of an instance that is down, if it is blank.
 
     Raises:
@@ -154,6 +154,8 @@ def _of_templates(name: str) -> Seed:
         with open(path, "rb") as file:
             regions[region] = file.read(_MOST_OF_A_TEMPLATE)
     layout = firmware.ComputeLayout(len(regions[REGION_CODE]), len(regions[REGION_VARS]))
+    if why := firmware_disk.why_unfit(layout):
+        _refuse(name, f"{' and '.join(paths)} make no firmware disk: {why}. Nothing was written")
     return Seed(layout, regions)
 
 

@@ -175,6 +175,20 @@ def test_no_firmware_on_this_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     firmware_seed.fill(NAME, [entry])
 
 
+@pytest.mark.parametrize("code", [b"x" * (8 * MIB + 4096), b"x" * 4095], ids=["large", "odd"])
+def test_firmware_that_qemu_would_refuse_is_not_written(tmp_path: Path, code: bytes) -> None:
+    """Fault: the disk was filled, looked at, refused, and blank no more."""
+    entry = blank(tmp_path)
+    with Path(entry[1]).open("r+b") as file:
+        file.truncate(32 * MIB)
+    (tmp_path / "CODE.fd").write_bytes(code)
+    with pytest.raises(
+        errors.HypervisorError, match=r"CODE\.fd and .* whole sectors of 4096 bytes"
+    ):
+        firmware_seed.fill(NAME, [entry])
+    assert Path(entry[1]).read_bytes() == bytes(32 * MIB)
+
+
 def test_nothing_to_do_where_there_is_no_such_disk() -> None:
     assert firmware_seed.planned(NAME, [(disk(), "/d0", None)]) is None
     firmware_seed.fill(NAME, [(disk(), "/d0", None)])
