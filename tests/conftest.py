@@ -9,13 +9,12 @@ import os
 import shutil
 import signal
 import sys
-import zlib
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import ganetis_own, node, upstream
+from harness import ganetis_own, node, sample, upstream
 
 GANETI_UNDER_TEST = os.environ.get("GANETI_UNDER_TEST", "3.0")
 _ROOT = node.new_root()
@@ -37,10 +36,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves all but one in N to `make test-thorough`, by the marker ``one_in``.
-
-    Another one for each test, so that what is chosen is not QEMU 7.2 everywhere.
-    """
+    """Leaves what ``sample`` does not choose to `make test-thorough`, by the marker ``one_in``."""
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("one_in"):
@@ -48,10 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for test, of_it in cases.items():
         marker = of_it[0].get_closest_marker("one_in")
         assert marker is not None
-        every = min(int(marker.args[0]), len(of_it))
-        first = zlib.crc32(test.encode()) % every
+        kept = sample.chosen(test, len(of_it), marker.args[0])
         for number, item in enumerate(of_it):
-            if number % every != first:
+            if number not in kept:
                 item.add_marker(pytest.mark.thorough)
 
 
