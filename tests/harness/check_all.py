@@ -98,18 +98,18 @@ def _count_case(case: xml.Element, counts: Counts) -> None:
 
 def summary(stages: Sequence[Stage], seconds: float) -> str:
     """The table, and below it each skip; ``seconds`` is what all of it took."""
-    lines = ["", f"{'stage':16}{'result':10}{'seconds':>8}{'passed':>8}{'failed':>8}{'skipped':>8}"]
+    lines = ["", f"{'stage':20}{'result':10}{'seconds':>8}{'passed':>8}{'failed':>8}{'skipped':>8}"]
     for stage in stages:
         counts = stage.counts
         numbers = f"{counts.passed:8}{counts.failed:8}{len(counts.skips):8}"
         result = "passed" if stage.status == 0 else "FAILED"
-        lines.append(f"{stage.name:16}{result:10}{stage.seconds:8.1f}{numbers}")
+        lines.append(f"{stage.name:20}{result:10}{stage.seconds:8.1f}{numbers}")
     skips = [skip for stage in stages for skip in stage.counts.skips]
     passed = sum(stage.counts.passed for stage in stages)
     failed = sum(stage.counts.failed for stage in stages)
     totals = f"{seconds:8.1f}{passed:8}{failed:8}{len(skips):8}"
     result = "passed" if all(stage.status == 0 for stage in stages) else "FAILED"
-    lines.append(f"{'all':16}{result:10}{totals}")
+    lines.append(f"{'all':20}{result:10}{totals}")
     lines += ["", f"skipped: {len(skips)}", *(f"  {skip}" for skip in skips)]
     return "\n".join(lines)
 
