@@ -68,6 +68,7 @@ wheel: .work/stamps/wheel ## The wheel, in .work/dist
 
 wheels: setup ## manylinux2014 wheels for x86-64 and aarch64, in dist
 	@tests/setup/cross_tools.sh
+	@tests/setup/arm64_python.sh
 	@packaging/wheels.sh dist
 
 deb: wheels ## Debian packages for amd64 and arm64, in dist (for Debian 12 and later)
@@ -232,11 +233,12 @@ test-qa: setup ## Ganeti's own QA on that cluster, the original as control: docs
 	PYTHONPATH=tests $(PYTHON) -m cluster.qa --rows=$(QA_ROWS) --jobs=$(CLUSTER_JOBS) docs/qa-report.md
 
 # As long as it takes to make the trees of Debian that are missing, and then some minutes.
-test-packages: setup ## The packages: built twice, in Debian 12, 13, unstable, and from 12 to 13
+test-packages: setup ## The packages: built twice, in Debian 12, 13, unstable, from 12 to 13, and on arm64
 	@tests/setup/upgrade_system.sh
 	@tests/setup/cluster_system.sh debian13
 	@tests/setup/cluster_system.sh unstable
 	@tests/setup/cross_tools.sh
+	@tests/setup/arm64_python.sh
 	@packaging/wheels.sh .work/wheels
 	@packaging/deb.sh .work/wheels .work/debs
 	PYTHONPATH=tests $(PYTHON) -m pytest --timeout 1800 --junit-xml=$(REPORTS)/$@.xml tests/packages
