@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
@@ -77,8 +76,8 @@ class _Loader(SourceFileLoader):
         return compile(tree, self.path, "exec", dont_inherit=True)
 
 
-class _Finder(MetaPathFinder):
-    """Answers for the private name, and what lies below it, alone."""
+class _Finder:
+    """Answers for the private name, and what lies below it, alone; one of ``sys.meta_path``."""
 
     def find_spec(
         self,

@@ -25,6 +25,15 @@ class Client(Protocol):
     def close(self) -> None: ...
 
 
+def line(command: str, number: int) -> bytes:
+    """A command as ours sends it: the first one of a connection has an id of four characters.
+
+    QEMU reads byte by byte: a floor that sent less would be one of another protocol.
+    """
+    command_id = number if number else '"aaaa"'
+    return f'{{"execute":"{command}","id":{command_id}}}\n'.encode()
+
+
 class Bare:
     """No more than the socket calls and bytes that it takes: what a client can be close to.
 
@@ -35,15 +44,18 @@ class Bare:
     def __init__(self, path: str) -> None:
         self._path = path
         self._buffer = bytearray(1 << 18)
+        self._number = 0
 
     def connect(self) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(self._path)
+        self._number = 0
         self._read_line()
         self.execute("qmp_capabilities")
 
     def execute(self, command: str) -> memoryview:
-        self._socket.send(b'{"execute":"%s"}\n' % command.encode())
+        self._socket.send(line(command, self._number))
+        self._number = self._number % 99 + 1
         return self._read_line()
 
     def _read_line(self) -> memoryview:

@@ -88,26 +88,21 @@ def _growth(
 
 
 DEADLINE = 2.0
+#: Of a full node's guests.
+HUNG = (1, 2, 5, 10, 20)
 
 
 def _hung(report: Report, guests: list[idle_guests.IdleGuest], pool: list[Any]) -> None:
     """Monitors that take connections and say nothing: another client holds them."""
     request = {"task": "listing", "paths": [str(guest.qmp) for guest in guests], "samples": 1}
-    for count in (1, 10):
+    lines: dict[str, list[tuple[float, float]]] = {worker.subject: [] for worker in pool}
+    for count in HUNG:
         if count >= len(guests):
             continue
-        series = Series()
+        series = _while_held(guests[:count], request, pool)
         for worker in pool:
-            # with the originals each of them costs 5 s: one look must do
-            for _ in range(3 if worker.subject == OURS else 1):
-                with ExitStack() as held:
-                    for guest in guests[:count]:
-                        client = clients.Bare(str(guest.qmp))
-                        client.connect()
-                        held.callback(client.close)
-                    (sample,) = worker.ask(request)
-                for measure, number in sample.items():
-                    series.add(worker.subject, measure, number)
+            seconds = series.spread(worker.subject).middle
+            lines[worker.subject].append((count, seconds))
         title = f"listing {len(guests)} guests, {count} of which hang"
         report.tables.append(Table(title, "ms", series, OURS))
         if count == 10:
@@ -115,7 +110,28 @@ def _hung(report: Report, guests: list[idle_guests.IdleGuest], pool: list[Any]) 
                 Bar("listing with 10 that hang: at most the deadline of 2 s and a tenth",
                     1.1 * DEADLINE, max(series.rounds[OURS]["seconds"]))
             )  # fmt: skip
+    title = f"GetAllInstancesInfo of {len(guests)} guests, some of which hang"
+    report.curves.append(Curve("hung", title, "guests that hang", "seconds", lines))
     _stopped(report, guests, pool)
+
+
+def _while_held(
+    guests: list[idle_guests.IdleGuest], request: dict[str, object], pool: list[Any]
+) -> Series:
+    """What each of the pool takes while the monitors of these guests are somebody else's."""
+    series = Series()
+    for worker in pool:
+        # with the originals each of them costs 5 s: one look must do
+        for _ in range(3 if worker.subject == OURS else 1):
+            with ExitStack() as held:
+                for guest in guests:
+                    client = clients.Bare(str(guest.qmp))
+                    client.connect()
+                    held.callback(client.close)
+                (sample,) = worker.ask(request)
+            for measure, number in sample.items():
+                series.add(worker.subject, measure, number)
+    return series
 
 
 def _stopped(report: Report, guests: list[idle_guests.IdleGuest], pool: list[Any]) -> None:

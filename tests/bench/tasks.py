@@ -63,11 +63,9 @@ def connections(subject: str, path: str, times: int, samples: int) -> list[Sampl
 
 # Listing
 
-_CAPABILITIES = b'{"execute":"qmp_capabilities"}\n'
-_QUESTIONS = b"".join(
-    b'{"execute":"%s"}\n' % command
-    for command in (b"query-status", b"query-cpus-fast", b"query-balloon")
-)
+_COMMANDS = ("qmp_capabilities", "query-status", "query-cpus-fast", "query-balloon")
+_QUESTIONS = b"".join(clients.line(command, number) for number, command in enumerate(_COMMANDS))
+#: The greeting, and a reply to each.
 _LINES = 5
 
 
@@ -97,7 +95,7 @@ def _poll(paths: Iterable[str]) -> int:
     for path in paths:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         connection.connect(path)
-        connection.send(_CAPABILITIES + _QUESTIONS)
+        connection.send(_QUESTIONS)
         poll.register(connection, select.EPOLLIN)
         talks[connection.fileno()] = [connection, 0]
     count = 0

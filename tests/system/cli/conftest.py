@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-#: The command, run by the Python of the tests.
-COMMAND = (sys.executable, "-m", "ganeti_hv_kvm")
+from harness.the_command import COMMAND
+
 AMPLE = 100
 
 Called = Callable[..., subprocess.CompletedProcess[str]]

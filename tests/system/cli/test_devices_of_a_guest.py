@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ganeti import constants, objects, pathutils, serializer
 
 from ganeti_hv_kvm import QmpConnection
 from harness import golden, instance
+from harness.the_command import COMMAND
 
 pytestmark = [pytest.mark.qemu, pytest.mark.rather_3_1]
 NAME = "web1.example.com"
@@ -42,7 +42,7 @@ def started(hypervisor, tmp_path):
 @pytest.fixture
 def command(run):
     def call(*words: str, **rest: object) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", "ganeti_hv_kvm", *words, "--run-dir", str(run)]
+        argv = [*COMMAND, *words, "--run-dir", str(run)]
         return subprocess.run(argv, capture_output=True, text=True, timeout=AMPLE, check=False)
 
     return call

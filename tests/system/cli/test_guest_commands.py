@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 
 import pytest
@@ -13,9 +12,9 @@ import pytest
 from ganeti_hv_kvm import QmpConnection
 from harness import idle_guests, troubled
 from harness.terminal import terminal
+from harness.the_command import COMMAND
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]  # no Ganeti has a say in it
-COMMAND = (sys.executable, "-m", "ganeti_hv_kvm")
 
 
 def state(guest) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 
 import pytest
 
 from harness import golden, troubled
 from harness.terminal import terminal
+from harness.the_command import COMMAND
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]
 NAME = "running0.example.com"
@@ -123,7 +123,7 @@ def test_many_commands_from_a_file(guest, command):
 def test_the_monitor_is_free_between_commands(guest, command, run):
     """Another client gets its turn while the prompt waits."""
     with terminal() as screen:
-        screen.run([sys.executable, "-m", "ganeti_hv_kvm", "qmp", NAME, "--run-dir", str(run)])
+        screen.run([*COMMAND, "qmp", NAME, "--run-dir", str(run)])
         screen.wait_for(lambda text: text.rstrip().endswith(f"{NAME}>"))
         assert state(guest) == "running"
         screen.press("C-d")
@@ -139,7 +139,7 @@ def test_who_holds_the_monitor_is_said_and_nothing_waits_for_ever(guest, command
 
 
 def test_a_prompt_completes_and_remembers(guest, run, tmp_path):
-    argv = ["env", f"HOME={tmp_path}", sys.executable, "-m", "ganeti_hv_kvm", "qmp", NAME]
+    argv = ["env", f"HOME={tmp_path}", *COMMAND, "qmp", NAME]
     argv += ["--run-dir", str(run), "--write"]
     with terminal() as screen:
         screen.run(argv)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from harness import troubled
 from harness.terminal import terminal
+from harness.the_command import COMMAND, NAME_IN_PROC
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]  # no Ganeti has a say in it
-COMMAND = (sys.executable, "-m", "ganeti_hv_kvm")
 
 
 def pid_of(text: str) -> int:
@@ -23,7 +22,7 @@ def pid_of(text: str) -> int:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"ganeti_hv_kvm" in words and text.encode() in words:
+        if NAME_IN_PROC in words and text.encode() in words:
             return int(folder.name)
     raise AssertionError(text)
 

@@ -13,6 +13,7 @@ import pytest
 
 from ganeti_hv_kvm import QmpConnection
 from harness import golden, troubled
+from harness.the_command import COMMAND
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]
 AMPLE = 60
@@ -41,7 +42,7 @@ def wrong(command, run, kind):
 def carry_out(advice, run):
     """A command as it is advised, in a shell; our own for this node."""
     if advice.startswith("ganeti-hv-kvm "):
-        words = [sys.executable, "-m", "ganeti_hv_kvm", *shlex.split(advice)[1:]]
+        words = [*COMMAND, *shlex.split(advice)[1:]]
         advice = shlex.join([*words, "--run-dir", str(run)])
     return subprocess.run(
         ["bash", "-c", advice], capture_output=True, text=True, timeout=AMPLE, check=True

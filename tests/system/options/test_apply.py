@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ganeti
 import pytest
-from ganeti import constants, objects, pathutils, serializer
+from ganeti import pathutils
 
 from system.options.test_guests import NAME, limits, make
 
@@ -36,29 +35,6 @@ def call(hypervisor: Any, *words: str) -> subprocess.CompletedProcess[str]:
 def rows(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str, str]]:
     told = json.loads(done.stdout)
     return {one["name"]: (one["wanted"], one["in_force"], one["change"]) for one in told["options"]}
-
-
-@pytest.fixture
-def configured() -> Iterator[Any]:
-    """Writes the cluster's configuration, with one instance, as a master candidate has it."""
-    path = Path(pathutils.CLUSTER_CONF_FILE)
-    cluster = objects.Cluster(
-        hvparams={constants.HT_KVM: constants.HVC_DEFAULTS[constants.HT_KVM]},
-        beparams={constants.PP_DEFAULT: constants.BEC_DEFAULTS},
-        os_hvp={},
-        enabled_hypervisors=[constants.HT_KVM],
-    )
-
-    def write(made: Any) -> None:
-        members = {name: {} for name in ("nodes", "nodegroups", "networks", "disks", "filters")}
-        kept = ("name", "uuid", "primary_node", "hypervisor", "hvparams", "beparams", "tags", "os")
-        values = {name: getattr(made, name) for name in kept}
-        instance = objects.Instance(nics=[], disks=[], osparams={}, **values)
-        config = objects.ConfigData(cluster=cluster, instances={made.uuid: instance}, **members)
-        path.write_bytes(serializer.Dump(config.ToDict()))
-
-    yield write
-    path.unlink(missing_ok=True)
 
 
 def test_limits_at_once_and_the_rest_later(hypervisor, tmp_path, configured):
