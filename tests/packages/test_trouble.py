@@ -15,14 +15,16 @@ from pathlib import Path
 import pytest
 
 from harness import paths
-from packages.conftest import LOWER, WORK, Root, over
+from packages.conftest import LOWER, Root, over
 
 _AMPLE = 1800.0
-_FRESH = {"12": WORK / "cluster/bookworm", "13": LOWER["13"]}
+_FRESH = {name: LOWER[name] for name in ("12", "13")}
 #: The guests are outside of that root file system, on the node that it belongs to.
 _SHARED = ("/dev", "/proc", "/sys", "/tmp", "/run")
 _IN_IT = """
     layer=$1 lower=$2; shift 2
+    # what tests mount later is to be seen inside, too
+    mount --make-rshared /
     mount -t overlay -o lowerdir=$lower,upperdir=$layer/upper,workdir=$layer/work none $layer/root
     for folder in {shared}; do mount --rbind $folder $layer/root$folder; done
     "$@"

@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from ganeti_hv_kvm import OpenTap
 from ganeti_hv_kvm.cli import ganeti_child
 from harness import golden, troubled
+from harness.the_command import PYTHON
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]
 GONE = "gone0.example.com"
@@ -149,7 +149,7 @@ def test_a_daemon_and_its_settings(run, command, tmp_path):
     program.write_text("from ganeti_hv_kvm import _native\nprint(flush=True)\ninput()\n")
     environment = {**os.environ, "GANETI_HV_KVM_REBOOT_TIMEOUT": "7"}
     with subprocess.Popen(
-        [sys.executable, str(program)],
+        [*PYTHON, str(program)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
