@@ -11,7 +11,8 @@ COMMAND = tuple(
     shlex.split(os.environ.get("GANETI_HV_KVM_COMMAND", ""))
     or (sys.executable, "-m", "ganeti_hv_kvm")
 )
+IS_INSTALLED = COMMAND[0] != sys.executable
 #: The Python that runs it.
-PYTHON = (sys.executable,) if COMMAND[0] == sys.executable else (*COMMAND[:-1], "/usr/bin/python3")
+PYTHON = (*COMMAND[:-1], "/usr/bin/python3") if IS_INSTALLED else (sys.executable,)
 #: A word of its command line, by which its process is found.
-NAME_IN_PROC = b"ganeti_hv_kvm" if COMMAND[-1] == "ganeti_hv_kvm" else b"/usr/sbin/ganeti-hv-kvm"
+NAME_IN_PROC = b"/usr/sbin/ganeti-hv-kvm" if IS_INSTALLED else b"ganeti_hv_kvm"

@@ -16,7 +16,7 @@ from ganeti import constants, objects, pathutils, serializer
 
 from ganeti_hv_kvm import QmpConnection
 from harness import golden, instance
-from harness.the_command import COMMAND
+from harness.the_command import COMMAND, IS_INSTALLED
 
 pytestmark = [pytest.mark.qemu, pytest.mark.rather_3_1]
 NAME = "web1.example.com"
@@ -51,6 +51,14 @@ def command(run):
 def give(hypervisor, name, arguments):
     with QmpConnection(hypervisor._InstanceQmpMonitor(NAME)) as qmp:
         qmp.execute_qmp(name, arguments)
+
+
+def comparable(words: list[str]) -> list[str]:
+    """Without what a start adds; an installed command may be of a node with another QEMU."""
+    text = "\n".join(word for word in words if word != "-S")
+    return (
+        re.sub(r"(pc-i440fx)-[\d.]+", r"\1", text).split("\n") if IS_INSTALLED else text.split("\n")
+    )
 
 
 def shown(text: str, run: Path, tmp_path: Path) -> str:
@@ -163,10 +171,8 @@ def test_showcmd(started, command, run, tmp_path):
         assert start["why_not"] is None
         link = f"{pathutils.DISK_LINKS_DIR}/{NAME}:0"
         # it was started paused, and the disk is behind a link of Ganeti's
-        paused = [word for word in running if word != "-S"]
-        wanted = [word for word in plain(start["command"], link, str(tmp_path / "disk0.img"))
-                  if word != "-S"]  # fmt: skip
-        assert wanted == paused
+        wanted = plain(start["command"], link, str(tmp_path / "disk0.img"))
+        assert comparable(wanted) == comparable(running)
     finally:
         Path(pathutils.CLUSTER_CONF_FILE).unlink()
     text = command("showcmd", NAME, "stored").stdout.splitlines()
