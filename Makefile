@@ -126,7 +126,7 @@ test-system-3.0: build wheel
 # Guests that go from one node to another; under 3.1 as part of the other tests.
 test-migration: build
 	GANETI_UNDER_TEST=3.0 $(PYTEST).xml -m "not long$(UNDER_3_0)" tests/system/migration
-test-encryption: build ## Encrypted migration, each way of it, on QEMU 7.2 and 10; 5 minutes
+test-encryption: build ## Encrypted migration, each way of it, on QEMU 7.2 and 10; 4 minutes
 	ENCRYPTION=all GANETI_UNDER_TEST=3.0 $(PYTEST).xml tests/system/migration/test_encrypted.py \
 	  tests/system/migration/test_migration_keys.py
 test-restless: build ## Guests that write faster than they are sent: the figures of docs/migration.md; 20 minutes
@@ -143,7 +143,7 @@ test-next: build ## Tomorrow's Ganeti whole: UEFI, growth, migrations that end, 
 	@tests/setup/guest_agent.sh
 	GANETI_UNDER_TEST=next $(PYTEST).xml tests/system/next
 
-test-uefi: build ## UEFI by tag, on Ganeti 3.0 and QEMU 7.2, and on 3.1 and 10: guests boot, reboot, move; 10 minutes
+test-uefi: build ## UEFI by tag, on Ganeti 3.0 and QEMU 7.2, and on 3.1 and 10: guests boot, reboot, move; 5 minutes
 	GANETI_UNDER_TEST=3.0 $(PYTEST)-3.0.xml $(UEFI)
 	GANETI_UNDER_TEST=3.1 $(PYTEST)-3.1.xml $(UEFI)
 UEFI := $(addprefix tests/system/options/test_uefi,.py _disk.py)
@@ -199,7 +199,7 @@ test-cluster-upgrade: setup ## `gnt-cluster upgrade` to 3.1, and back, with runn
 	done
 
 # Ganeti 3.1 with what upstream is known to add, and a parameter that nobody knows.
-test-cluster-next: setup build ## Tomorrow's Ganeti: IOThreads, UEFI, an unknown parameter on a cluster; 25 minutes
+test-cluster-next: setup build ## Tomorrow's Ganeti: IOThreads, UEFI, an unknown parameter on a cluster; 11 minutes
 	@tests/setup/cluster_packages.sh
 	@tests/setup/cluster_system.sh backports
 	@$(MAKE) wheel
@@ -208,7 +208,7 @@ test-cluster-next: setup build ## Tomorrow's Ganeti: IOThreads, UEFI, an unknown
 	  --junit-xml=$(REPORTS)/$@.xml tests/cluster/test_next.py tests/cluster/test_next_policies.py
 
 # Encrypted and bounded migrations, both modules in one cluster, UEFI by tag.
-test-cluster-moves: setup ## Encrypted, bounded and mixed migrations, UEFI by tag, on Ganeti 3.0 and 3.1; 40 minutes
+test-cluster-moves: setup ## Encrypted, bounded and mixed migrations, UEFI by tag, on Ganeti 3.0 and 3.1; 16 minutes
 	@tests/setup/cluster_packages.sh
 	@tests/setup/cluster_system.sh backports
 	@$(MAKE) wheel
