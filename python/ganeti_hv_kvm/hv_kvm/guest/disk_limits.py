@@ -17,12 +17,17 @@ from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import DiskLimit, Options
 from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number_or_zero
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import disks as verbs
+from ganeti_hv_kvm.qmp_values import forms
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
+    from ganeti_hv_kvm.qmp_values.replies import BlockInfo
 
 _IOPS: str | None = getattr(constants, "HV_DISK_IOPS", None)
 _BPS: str | None = getattr(constants, "HV_DISK_BPS", None)
+
+#: QEMU counts in 64 bits with a sign.
+_MOST = (1 << 63) - 1
 
 
 class DiskLimits(NamedTuple):
@@ -136,20 +141,19 @@ class _BlockDevice(NamedTuple):
     limits: DiskLimits
 
 
-def _block_devices(answer: object) -> dict[str, _BlockDevice]:
+def _block_devices(answer: Iterable[BlockInfo]) -> dict[str, _BlockDevice]:
     """The disks of QEMU's answer to query-block, by their ids.
 
     The name of a virtio disk is a path in QEMU's object tree, that of another one its id. An IDE
     disk has no id: it is found by its block node, which is named after the disk, or by its file.
     """
     found: dict[str, _BlockDevice] = {}
-    for entry in answer if isinstance(answer, list) else ():
-        name = entry.get("qdev") if isinstance(entry, dict) else None
+    for entry in answer:
+        name = entry.get("qdev")
         if isinstance(name, str):
-            inserted = entry.get("inserted")
-            inserted = inserted if isinstance(inserted, dict) else {}
+            inserted = forms.an_object("query-block", entry.get("inserted", {}))
             device = _BlockDevice(
-                name, DiskLimits(_limit(inserted.get("iops")), _limit(inserted.get("bps")))
+                name, DiskLimits(_limit(inserted, "iops"), _limit(inserted, "bps"))
             )
             path = name.removesuffix("/virtio-backend")
             for alias in (
@@ -163,5 +167,5 @@ def _block_devices(answer: object) -> dict[str, _BlockDevice]:
     return found
 
 
-def _limit(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+def _limit(inserted: Mapping[str, object], name: str) -> int:
+    return forms.a_number("query-block", inserted.get(name, 0), _MOST)

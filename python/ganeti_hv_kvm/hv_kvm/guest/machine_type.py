@@ -6,6 +6,7 @@ it is, so only the guest's QEMU knows which type it took.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,16 @@ from ganeti import errors
 
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
+from ganeti_hv_kvm.qmp_values.run_state import quoted
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 _SWITCHES = ("-machine", "-M")
 _CLASS = "-machine"  # how QEMU's classes of machines end
+#: It goes into the next command line: a comma in it would begin an option of -machine, of which
+#: some write files, and QEMU begins as root.
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def _place(command: Sequence[object]) -> int | None:
@@ -50,10 +55,13 @@ def ask(qmp: QmpConnection) -> str:
     Raises:
         errors.HypervisorError: it does not tell.
     """
-    name = str(control.qom_get(qmp, "/machine", "type"))
-    if not name.endswith(_CLASS):
-        raise errors.HypervisorError(f"QEMU's machine is of type {name!r}, which is none we know")
-    return name.removesuffix(_CLASS)
+    told = control.qom_get(qmp, "/machine", "type")
+    name = told.removesuffix(_CLASS) if isinstance(told, str) else told
+    if name == told or not isinstance(name, str) or not NAME.fullmatch(name):
+        raise errors.HypervisorError(
+            f"QEMU's machine is of type {quoted(told)}, which is none we know"
+        )
+    return name
 
 
 def check(command: Sequence[object], facts: QemuFacts) -> None:

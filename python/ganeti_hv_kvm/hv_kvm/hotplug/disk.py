@@ -18,6 +18,7 @@ from ganeti_hv_kvm.hv_kvm.guest.undo import Undo
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.kvm_utils import GetCacheSettings
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import control, disks
+from ganeti_hv_kvm.qmp_values.migration import quote
 
 from .device import HotplugDevice
 
@@ -95,7 +96,9 @@ def _add_drive(
         command = f'drive_add dummy "{_quoted(opened.as_argument())}"'
         said = control.human_monitor_command(qmp, command, timeout=timeout).strip()
         if said != "OK":
-            raise errors.HotplugError(f"QEMU refused drive_add: {said or 'it said nothing'}")
+            raise errors.HotplugError(
+                f"QEMU refused drive_add: {quote(said) if said else 'it said nothing'}"
+            )
 
     disks.add_with_drive(
         qmp, disk, dev.devid, target, add_drive, direct=words.get("cache") == "none"

@@ -9,11 +9,16 @@ from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
+from ganeti_hv_kvm.qmp_values import forms
 
 #: One list of CPU numbers for the whole guest, or one for each of its vCPUs.
 CpuMask = list[list[int]]
 
 _ONLINE = "/sys/devices/system/cpu/online"
+
+_CPUS = "query-cpus-fast"
+_MOST = (1 << 31) - 1
+_MOST_NAMED = 8
 
 
 def online_cpus() -> frozenset[int]:
@@ -72,7 +77,8 @@ def apply(masks: CpuMask, pid: int, vcpu_threads: Mapping[int, int]) -> None:
         vcpu_threads: thread id by vCPU number, as in QMP's query-cpus-fast.
 
     Raises:
-        errors.HypervisorError: a thread could not be pinned, or QEMU has other vCPUs than masks.
+        errors.HypervisorError: a thread could not be pinned, or QEMU has other vCPUs than masks, or
+            names threads of others.
     """
     if len(masks) == 1:
         if not _unpinned(masks[0]):
@@ -82,8 +88,29 @@ def apply(masks: CpuMask, pid: int, vcpu_threads: Mapping[int, int]) -> None:
         raise errors.HypervisorError(
             f"QEMU reports {len(vcpu_threads)} vCPUs, but cpu_mask has {len(masks)} parts"
         )
+    _check_are_its_own(pid, vcpu_threads.values())
     for (_, thread), mask in zip(sorted(vcpu_threads.items()), masks, strict=True):
         pin(thread, online_cpus() if _unpinned(mask) else mask)
+
+
+def _threads_of(pid: int) -> set[int]:
+    try:
+        return {int(entry) for entry in os.listdir(f"/proc/{pid}/task")}
+    except OSError as err:
+        raise errors.HypervisorError(f"Cannot pin process {pid}: {err.strerror}") from err
+
+
+def _check_are_its_own(pid: int, told: Iterable[int]) -> None:
+    """Make sure that the threads that a QEMU names are not those of another process.
+
+    It may name any: by nonsense, because it was broken into, or as it counts in a namespace of its
+    own; and we may pin all that there are.
+    """
+    if foreign := sorted(set(told) - _threads_of(pid)):
+        raise errors.HypervisorError(
+            f"QEMU (process {pid}) names thread {', '.join(map(str, foreign[:_MOST_NAMED]))} for"
+            " its vCPUs, which is none of its own: nothing was pinned"
+        )
 
 
 def _unpinned(mask: list[int]) -> bool:
@@ -94,10 +121,7 @@ def _pin_all_threads(pid: int, cpus: Iterable[int]) -> None:
     done: set[int] = set()
     # a thread may be born while we walk the list: go round until nobody is new
     while True:
-        try:
-            threads = {int(entry) for entry in os.listdir(f"/proc/{pid}/task")}
-        except OSError as err:
-            raise errors.HypervisorError(f"Cannot pin process {pid}: {err.strerror}") from err
+        threads = _threads_of(pid)
         if threads <= done:
             return
         for thread in threads - done:
@@ -113,7 +137,12 @@ def vcpu_threads(guest: Guest) -> dict[int, int]:
     """
     with guest.monitor() as qmp:
         cpus = control.query_cpus_fast(qmp)
-    return {cpu["cpu-index"]: cpu["thread-id"] for cpu in cpus}
+    return {
+        forms.a_number(_CPUS, cpu.get("cpu-index"), _MOST): forms.a_number(
+            _CPUS, cpu.get("thread-id"), _MOST
+        )
+        for cpu in cpus
+    }
 
 
 def pin(thread: int, cpus: Iterable[int], *, may_be_gone: bool = False) -> None:

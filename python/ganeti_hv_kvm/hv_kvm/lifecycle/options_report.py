@@ -21,12 +21,14 @@ from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.host import nic_mtu
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import control, disks
+from ganeti_hv_kvm.qmp_values import forms
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
 _NONE = "-"
 _UNKNOWN = "?"
+_MOST_NODES = 1 << 16
 
 
 class Row(NamedTuple):
@@ -165,9 +167,11 @@ def _huge_pages(qmp: QmpConnection) -> str:
 
 def _host_nodes(qmp: QmpConnection) -> str:
     for one in control.query_memdev(qmp):
-        nodes = one.get("host-nodes") if isinstance(one, dict) else None
+        nodes = one.get("host-nodes")
         if one.get("id") == memory_backing.ID and isinstance(nodes, list) and nodes:
-            first, last = nodes[0], nodes[-1]
+            first, last = (
+                forms.a_number("query-memdev", node, _MOST_NODES) for node in (nodes[0], nodes[-1])
+            )
             return str(first) if first == last else f"{first}-{last}"
     return _NONE
 

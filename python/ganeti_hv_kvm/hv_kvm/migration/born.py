@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _COMMAND, _HVPARAMS, _DISKS = 0, 2, 3
 # Keys in what travels with the runtime.
 _IDE, _MACHINE, _PCI = "ide_words", "machine", "pci"
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # QEMU's own name for a disk that -drive if=ide made.
 _OWN_NAME = re.compile(r"ide\d+-hd\d+")
 
@@ -54,8 +53,7 @@ def tell(guest: Guest, runtime: list[object]) -> dict[str, object]:
         with monitor(guest) as qmp:
             told[_MACHINE] = machine_type.ask(qmp)
             if _on_ide(runtime) and any(runtime[_DISKS:]):
-                answer = disks.query_block(qmp)
-                names = [str(one.get("device")) for one in answer if isinstance(one, dict)]
+                names = [one["device"] for one in disks.query_block(qmp)]
                 by_drive = any(map(_OWN_NAME.fullmatch, names))
                 told[_IDE] = ide.DRIVE if by_drive else ide.BLOCKDEV
             # last: the target can do without
@@ -70,7 +68,7 @@ def keep(runtime: list[object], told: object) -> None:
     if not isinstance(told, dict):
         return
     machine = told.get(_MACHINE)
-    if isinstance(machine, str) and _NAME.fullmatch(machine):
+    if isinstance(machine, str) and machine_type.NAME.fullmatch(machine):
         machine_type.keep(shapes.items(runtime[_COMMAND]), machine)
         hvparams = runtime[_HVPARAMS] if len(runtime) > _HVPARAMS else None
         if isinstance(hvparams, dict) and constants.HV_KVM_MACHINE_VERSION in hvparams:

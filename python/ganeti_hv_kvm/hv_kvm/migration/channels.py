@@ -49,11 +49,9 @@ def switch_on(qmp: QmpConnection, number: int) -> None:
 
 
 def _is_on(qmp: QmpConnection) -> bool:
-    told = verbs.query_migrate_capabilities(qmp)
     return any(
-        one.get("capability") == _CAPABILITY and one.get("state") is True
-        for one in (told if isinstance(told, list) else ())
-        if isinstance(one, dict)
+        one["capability"] == _CAPABILITY and one.get("state") is True
+        for one in verbs.query_migrate_capabilities(qmp)
     )
 
 

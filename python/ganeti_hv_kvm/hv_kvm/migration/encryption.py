@@ -77,9 +77,7 @@ def has_key(qmp: QmpConnection) -> bool:
     Raises:
         errors.HypervisorError: it does not tell.
     """
-    found = control.qom_list(qmp, "/objects")
-    names = [one.get("name") for one in found if isinstance(one, dict)]
-    return _OBJECT in names
+    return any(one["name"] == _OBJECT for one in control.qom_list(qmp, "/objects"))
 
 
 def switch_on(qmp: QmpConnection) -> None:

@@ -47,5 +47,8 @@ def test_qemu_names_its_machine():
             self.execute_qmp = lambda *_: answer
 
     assert machine_type.ask(Qmp("pc-q35-7.2-machine")) == "pc-q35-7.2"
-    with pytest.raises(errors.HypervisorError):
-        machine_type.ask(Qmp({"odd": 1}))
+    # what it says goes into the next command: it would be an option there
+    for told in ({"odd": 1}, "pc,dumpdtb=/etc/passwd-machine", "pc", "-machine", "a" * 99_999):
+        with pytest.raises(errors.HypervisorError, match="which is none we know") as caught:
+            machine_type.ask(Qmp(told))
+        assert len(str(caught.value)) < 200

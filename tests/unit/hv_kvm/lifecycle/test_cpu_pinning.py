@@ -78,6 +78,16 @@ def test_a_number_of_vcpus_that_does_not_fit():
         cpu_pinning.apply([[0], [0]], os.getpid(), {0: os.getpid()})
 
 
+def test_a_thread_of_somebody_else_is_not_pinned(threaded):
+    """Fault: QEMU names them, and this node's own daemon was pinned, which is no QEMU's to say."""
+    own = max(threads_of(threaded.pid))
+    before = os.sched_getaffinity(0), os.sched_getaffinity(own)
+    for foreign in (os.getpid(), (1 << 31) - 1):
+        with pytest.raises(errors.HypervisorError, match=f"{foreign} .*none of its own: nothing"):
+            cpu_pinning.apply([[0], [0]], threaded.pid, {0: own, 1: foreign})
+    assert (os.sched_getaffinity(0), os.sched_getaffinity(own)) == before
+
+
 def test_a_process_that_is_gone():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()

@@ -25,7 +25,8 @@ class Qmp:
 
     def execute_qmp(self, command, arguments=None):
         assert command == "qom-list"
-        return [{"name": "type"}, *([{"name": encryption._OBJECT}] if self._key else [])]
+        names = ["type", *([encryption._OBJECT] if self._key else [])]
+        return [{"name": name, "type": "string"} for name in names]
 
 
 @pytest.fixture(scope="module")

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ganeti_hv_kvm.qmp_values import run_state
+from ganeti_hv_kvm.qmp_values import forms, run_state
 from ganeti_hv_kvm.qmp_values.run_state import RunState
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm._native import QmpConnection
     from ganeti_hv_kvm.qmp_values.replies import (
-        BalloonInfo,
-        CommandInfo,
         CpuInfo,
         MemoryBackend,
         ObjectProperty,
-        SchemaInfo,
     )
 
 #: Before QEMU 4.1 a file that is opened for writing only when needed is not in the schema.
 _SILENT_ABOUT_AUTO_READ_ONLY = (4, 0)
+_MOST_BYTES = 1 << 60
 
 
 def query_status(qmp: QmpConnection) -> RunState:
@@ -60,20 +58,21 @@ def balloon(qmp: QmpConnection, size: int) -> None:
 
 def query_balloon(qmp: QmpConnection) -> int:
     """Ask how many bytes the guest has, but for those that were added while it runs."""
-    answer: BalloonInfo = qmp.execute_qmp("query-balloon")
-    return int(answer["actual"])
+    command = "query-balloon"
+    answer = forms.an_object(command, qmp.execute_qmp(command))
+    return forms.a_number(command, answer.get("actual"), _MOST_BYTES)
 
 
 def query_cpus_fast(qmp: QmpConnection) -> list[CpuInfo]:
     """Ask for the vCPUs; the guest is not interrupted for it."""
-    answer: list[CpuInfo] = qmp.execute_qmp("query-cpus-fast")
-    return answer
+    command = "query-cpus-fast"
+    return cast("list[CpuInfo]", forms.objects(command, qmp.execute_qmp(command)))
 
 
 def query_memdev(qmp: QmpConnection) -> list[MemoryBackend]:
     """Ask for what is behind the guest's memory."""
-    answer: list[MemoryBackend] = qmp.execute_qmp("query-memdev")
-    return answer
+    command = "query-memdev"
+    return cast("list[MemoryBackend]", forms.objects(command, qmp.execute_qmp(command)))
 
 
 def human_monitor_command(qmp: QmpConnection, command: str, *, timeout: float | None = None) -> str:
@@ -84,30 +83,34 @@ def human_monitor_command(qmp: QmpConnection, command: str, *, timeout: float | 
     Args:
         timeout: seconds; None for the connection's own.
     """
-    arguments = {"command-line": command}
-    return str(qmp.execute_qmp("human-monitor-command", arguments, timeout=timeout))
+    name, arguments = "human-monitor-command", {"command-line": command}
+    return forms.a_text(name, qmp.execute_qmp(name, arguments, timeout=timeout))
 
 
 def known_commands(qmp: QmpConnection) -> frozenset[str]:
     """Give the names of QEMU's commands; it is asked unless the connection knows them."""
     if qmp.supported_commands is not None:
         return qmp.supported_commands
-    answer: list[CommandInfo] = qmp.execute_qmp("query-commands")
-    return frozenset(entry["name"] for entry in answer)
+    command = "query-commands"
+    answer = forms.named(command, qmp.execute_qmp(command), "name")
+    return frozenset(str(entry["name"]) for entry in answer)
 
 
 def has_dynamic_auto_read_only(qmp: QmpConnection) -> bool:
     """Tell whether QEMU opens a file for writing only once a device writes (4.0 and later)."""
     if qmp.version is not None and qmp.version[:2] == _SILENT_ABOUT_AUTO_READ_ONLY:
         return True
-    schema: list[SchemaInfo] = qmp.execute_qmp("query-qmp-schema")
-    return any("dynamic-auto-read-only" in entry.get("features", ()) for entry in schema)
+    command = "query-qmp-schema"
+    schema = forms.objects(command, qmp.execute_qmp(command))
+    features = (forms.a_list(command, entry.get("features", [])) for entry in schema)
+    return any("dynamic-auto-read-only" in one for one in features)
 
 
 def qom_list(qmp: QmpConnection, path: str) -> list[ObjectProperty]:
     """Ask for the properties of an object, and the objects below it."""
-    answer: list[ObjectProperty] = qmp.execute_qmp("qom-list", {"path": path})
-    return answer
+    command = "qom-list"
+    answer = forms.named(command, qmp.execute_qmp(command, {"path": path}), "name", "type")
+    return cast("list[ObjectProperty]", answer)
 
 
 def qom_get(qmp: QmpConnection, path: str, name: str) -> object:

@@ -10,19 +10,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm import _native
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
 from ganeti_hv_kvm.hv_kvm.ganeti.generation import bitarray
+from ganeti_hv_kvm.qmp_values import forms
 
 from . import control
 
 if TYPE_CHECKING:
     from ganeti_hv_kvm._native import QmpConnection
-    from ganeti_hv_kvm.qmp_values.replies import FdsetInfo, PciBus, PciDevice
+    from ganeti_hv_kvm.qmp_values.replies import PciBus, PciDevice
 
 #: Where QEMU keeps devices that were given an id.
 PERIPHERAL = "/machine/peripheral"
@@ -30,6 +31,9 @@ PERIPHERAL = "/machine/peripheral"
 #: What a QEMU must know to be given a disk, or a NIC, while its guest runs.
 DISK_NEEDS = ("add-fd", "blockdev-add", "device_add")
 NIC_NEEDS = ("getfd", "netdev_add", "device_add")
+
+_QUERY_PCI = "query-pci"
+_MOST_FDSETS = (1 << 63) - 1
 
 
 def check_commands(qmp: QmpConnection, what: str, commands: Sequence[str]) -> None:
@@ -64,13 +68,27 @@ def has_device(qmp: QmpConnection, devid: str) -> bool:
 
 def query_pci(qmp: QmpConnection) -> list[PciBus]:
     """Ask for the PCI buses with their devices."""
-    answer: list[PciBus] = qmp.execute_qmp("query-pci")
-    return answer
+    answer = forms.objects(_QUERY_PCI, qmp.execute_qmp(_QUERY_PCI))
+    for bus in answer:
+        for device in _checked_pci_devices(bus):
+            bridge = forms.an_object(_QUERY_PCI, device.get("pci_bridge", {}))
+            if "devices" in bridge and _checked_pci_devices(bridge):
+                forms.a_text(_QUERY_PCI, device.get("qdev_id"))
+    return cast("list[PciBus]", answer)
+
+
+def _checked_pci_devices(bus: dict[str, object]) -> list[dict[str, object]]:
+    found = forms.objects(_QUERY_PCI, bus.get("devices"))
+    for device in found:
+        forms.a_number(_QUERY_PCI, device.get("slot"), constants.QEMU_PCI_SLOTS - 1)
+    return found
 
 
 def devices_of_first_pci_bus(qmp: QmpConnection) -> list[PciDevice]:
     """Give QEMU's description of each device on the first PCI bus."""
-    return query_pci(qmp)[0]["devices"]
+    buses = query_pci(qmp)
+    forms.an_object(_QUERY_PCI, buses[0] if buses else None)
+    return buses[0]["devices"]
 
 
 def first_free_pci_slot(qmp: QmpConnection) -> int:
@@ -134,8 +152,9 @@ def add_fd(qmp: QmpConnection, fd: int, opaque: str | None = None) -> int:
         opaque: a text by which it is found again.
     """
     arguments = None if opaque is None else {"opaque": opaque}
-    answer: FdsetInfo = qmp.execute_qmp("add-fd", arguments, fds=[fd])
-    return int(answer["fdset-id"])
+    command = "add-fd"
+    answer = forms.an_object(command, qmp.execute_qmp(command, arguments, fds=[fd]))
+    return forms.a_number(command, answer.get("fdset-id"), _MOST_FDSETS)
 
 
 def remove_fd(qmp: QmpConnection, fdset: int) -> None:

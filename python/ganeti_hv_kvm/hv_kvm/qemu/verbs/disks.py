@@ -9,12 +9,13 @@ import enum
 import logging
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ganeti import constants, errors
 
 from ganeti_hv_kvm import _native
 from ganeti_hv_kvm.hv_kvm.devices import description
+from ganeti_hv_kvm.qmp_values import forms
 
 from . import devices
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ganeti import objects
 
     from ganeti_hv_kvm._native import QmpConnection
-    from ganeti_hv_kvm.qmp_values.replies import BlockInfo, IoThread, NamedBlockNode
+    from ganeti_hv_kvm.qmp_values.replies import BlockInfo, IoThread
 
 # QEMU frees a device a moment after it has said so, and only then lets go of the backend.
 _BACKEND_GRACE = 5.0
@@ -47,22 +48,23 @@ class BlockBackend(enum.Enum):
 
 def query_block(qmp: QmpConnection) -> list[BlockInfo]:
     """Ask for the disks, and what is in the guest's drives."""
-    answer: list[BlockInfo] = qmp.execute_qmp("query-block")
-    return answer
+    command = "query-block"
+    return cast("list[BlockInfo]", forms.named(command, qmp.execute_qmp(command), "device"))
 
 
 def query_iothreads(qmp: QmpConnection) -> list[IoThread]:
     """Ask for the threads that serve disks beside QEMU's main loop."""
-    answer: list[IoThread] = qmp.execute_qmp("query-iothreads")
-    return answer
+    command = "query-iothreads"
+    return cast("list[IoThread]", forms.named(command, qmp.execute_qmp(command), "id"))
 
 
 def block_backend(qmp: QmpConnection, devid: str) -> BlockBackend | None:
     """Tell what QEMU has by this name."""
     if any(drive["device"] == devid for drive in query_block(qmp)):
         return BlockBackend.DRIVE
-    nodes: list[NamedBlockNode] = qmp.execute_qmp("query-named-block-nodes")
-    return BlockBackend.NODE if any(node["node-name"] == devid for node in nodes) else None
+    command = "query-named-block-nodes"
+    nodes = forms.objects(command, qmp.execute_qmp(command))
+    return BlockBackend.NODE if any(node.get("node-name") == devid for node in nodes) else None
 
 
 # Adding and changing

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ganeti import errors
 
-from ganeti_hv_kvm.qmp_values import memory_devices
+from ganeti_hv_kvm.qmp_values import forms, memory_devices
 from ganeti_hv_kvm.qmp_values.memory_devices import MemoryDevice
 from ganeti_hv_kvm.qmp_values.run_state import quoted
 
@@ -101,8 +101,8 @@ def read_places(answer: object) -> list[VcpuPlace]:
 
 def query_hotpluggable_cpus(qmp: QmpConnection) -> list[HotpluggableCpu]:
     """Give the reply as it is: all places for vCPUs, taken and free."""
-    answer: list[HotpluggableCpu] = qmp.execute_qmp(HOTPLUGGABLE_CPUS)
-    return answer
+    answer = forms.objects(HOTPLUGGABLE_CPUS, qmp.execute_qmp(HOTPLUGGABLE_CPUS))
+    return cast("list[HotpluggableCpu]", answer)
 
 
 def vcpu_places(qmp: QmpConnection) -> list[VcpuPlace]:
@@ -117,8 +117,8 @@ def add_vcpu(qmp: QmpConnection, place: VcpuPlace) -> None:
 
 def query_memory_size_summary(qmp: QmpConnection) -> MemorySize:
     """Ask how much memory the guest was started with, and was given since."""
-    answer: MemorySize = qmp.execute_qmp("query-memory-size-summary")
-    return answer
+    command = "query-memory-size-summary"
+    return cast("MemorySize", forms.an_object(command, qmp.execute_qmp(command)))
 
 
 def query_memory_devices(qmp: QmpConnection) -> list[MemoryDevice]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from ganeti_hv_kvm.qmp_values import forms
 from ganeti_hv_kvm.qmp_values import migration as answers
 from ganeti_hv_kvm.qmp_values.migration import Migration
 
@@ -53,8 +54,9 @@ def migrate_set_capabilities(qmp: QmpConnection, names: Iterable[str], state: bo
 
 def query_migrate_capabilities(qmp: QmpConnection) -> list[MigrationCapability]:
     """Ask which capabilities are on."""
-    answer: list[MigrationCapability] = qmp.execute_qmp("query-migrate-capabilities")
-    return answer
+    command = "query-migrate-capabilities"
+    answer = forms.named(command, qmp.execute_qmp(command), "capability")
+    return cast("list[MigrationCapability]", answer)
 
 
 def migrate(qmp: QmpConnection, target: str, port: int | str) -> None:
