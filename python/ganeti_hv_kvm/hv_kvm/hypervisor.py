@@ -176,7 +176,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
         """
         settings.check()
         guest = self._Guest(instance)
-        afterwards.refuse_if_left(guest)
+        afterwards.refuse_if_elsewhere(guest)
         reboot.reboot(guest)
 
     def BalloonInstanceMemory(self, instance: objects.Instance, mem: int) -> None:

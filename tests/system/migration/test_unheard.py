@@ -135,6 +135,20 @@ def test_a_reboot_does_not_start_it_a_second_time(nodes, make):
     record(nodes.source, guest).unlink()
 
 
+def test_a_reboot_of_a_source_that_hangs(nodes, make):
+    """Fault: its QEMU was killed after the limit, and the guest ran on both nodes."""
+    guest = make(nodes, **ONE_PASS)
+    info = arrived(nodes, guest)
+    with (
+        migrants.stopped(nodes.source.pid(guest["name"])),
+        pytest.raises(RemoteError, match=r"not rebooted.*migrate --cleanup"),
+    ):
+        nodes.source.call("RebootInstance", of(nodes.source, guest))
+    assert nodes.run_states(guest["name"]) == ("postmigrate", "running")
+    nodes.finish(guest, info)
+    record(nodes.source, guest).unlink()
+
+
 def test_no_room_for_the_record(nodes, make):
     guest = make(nodes, **ONE_PASS)
     folder = record(nodes.source, guest).parent

@@ -99,20 +99,29 @@ def remember_if_left(guest: Guest) -> None:
         logging.warning("%s", err)
 
 
-def refuse_if_left(guest: Guest) -> None:
-    """Keep a guest that has left this node from being started here anew, as a reboot does.
+def refuse_if_elsewhere(guest: Guest) -> None:
+    """Keep a guest that has left this node, or may have, from being started here anew by a reboot.
 
     Raises:
-        errors.HypervisorError: it has left, and what a person has to do.
+        errors.HypervisorError: it has left, is being sent, or nobody can tell; what a person has
+            to do.
     """
-    if guest.pid() is None or is_stopped(guest):
+    if guest.pid() is None:
         return
     try:
-        with monitor(guest, settings.LISTING.value()) as qmp:
-            seen = ask(qmp)
+        seen = _seen(guest)
     except errors.HypervisorError as err:
-        logging.info("QEMU of %s does not tell whether the guest has left: %s", guest.name, err)
-        return
+        known = departure.read(guest.name)
+        if known is None:
+            logging.info("QEMU of %s does not tell whether the guest has left: %s", guest.name, err)
+            return
+        raise errors.HypervisorError(
+            f"Instance {guest.name} was not rebooted: {departure.story(known)}. Its QEMU here"
+            f" ({guest.process()}) does not tell: {err}. Nothing was done. When it answers, run"
+            f" 'gnt-instance migrate --cleanup {guest.name}'. Only if you have seen that the guest"
+            f" runs on no other node, run '{departure.COMMAND} {guest.name}' on this one, and"
+            " reboot it"
+        ) from err
     if has_left(seen):
         departure.mark_left(guest.instance)
         raise errors.HypervisorError(
@@ -120,6 +129,19 @@ def refuse_if_left(guest: Guest) -> None:
             f" stayed behind, and nothing was done to it. Run 'gnt-instance migrate --cleanup"
             f" {guest.name}'"
         )
+    if not is_at_rest(seen):
+        raise errors.HypervisorError(
+            f"Instance {guest.name} was not rebooted: a migration of it is under way"
+            f" ('{seen.status}'), and it could come back here while it runs on the other node. Let"
+            f" it end, or run 'gnt-instance migrate --cleanup {guest.name}'"
+        )
+
+
+def _seen(guest: Guest) -> NodeState:
+    if is_stopped(guest):
+        raise errors.HypervisorError("it is stopped by a signal, or frozen")
+    with monitor(guest, settings.LISTING.value()) as qmp:
+        return ask(qmp)
 
 
 def _remove_old_keys(guest: Guest) -> None:

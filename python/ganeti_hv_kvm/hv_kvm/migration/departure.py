@@ -175,14 +175,17 @@ def check_start(instance: objects.Instance) -> None:
     raise errors.HypervisorError(_refusal(instance.name, known))
 
 
-def _refusal(name: str, known: Departure) -> str:
+def story(known: Departure) -> str:
+    """Say what became of the guest, as far as this node knows."""
     where = _place(known.target)
     if known.left:
-        what = f"its guest has left this node by migration, for {where}, and runs there"
-    else:
-        what = f"its guest was being sent to {where}, and how that ended was never heard here"
+        return f"its guest has left this node by migration, for {where}, and runs there"
+    return f"its guest was being sent to {where}, and how that ended was never heard here"
+
+
+def _refusal(name: str, known: Departure) -> str:
     return (
-        f"Instance {name} was not started: {what}, as far as this node knows. Ganeti's"
+        f"Instance {name} was not started: {story(known)}, as far as this node knows. Ganeti's"
         f" configuration has not changed since. Run 'gnt-instance migrate --cleanup {name}': it"
         " finds the guest, and corrects the configuration. Only if you have seen that the guest"
         f" runs on no other node, run '{COMMAND} {name}' on this one, and start it"
