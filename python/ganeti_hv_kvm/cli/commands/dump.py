@@ -82,11 +82,12 @@ def _look_before(guest: LocalGuest, options: argparse.Namespace) -> str:
         running = _read(qmp.execute_qmp("query-dump"))
     formats = answer.get("formats") if isinstance(answer, dict) else None
     if not isinstance(formats, list) or options.format not in formats:
-        known = ", ".join(output.quoted(str(one)) for one in formats or ())
+        told = formats if isinstance(formats, list) else ()
+        known = ", ".join(output.quoted(str(one)) for one in told)
         raise CommandError(f"this QEMU writes no {options.format}, but {known or 'nothing'}")
     if running.status == "active":
         raise CommandError(f"{output.quoted(guest.name)}: another dump is being written")
-    needed = (numbers.read_size({numbers.SIZE: size}) or 0) * _MIB + _BESIDE
+    needed = _memory(size) * _MIB + _BESIDE
     try:
         room = os.statvfs(options.file.parent)
     except OSError as err:
@@ -98,6 +99,14 @@ def _look_before(guest: LocalGuest, options: argparse.Namespace) -> str:
             " nothing was done"
         )
     return state
+
+
+def _memory(answer: object) -> int:
+    """Read MiB out of the answer to query-memory-size-summary; raises `CommandError`."""
+    try:
+        return numbers.read_size({numbers.SIZE: answer}) or 0
+    except numbers.NonsenseError as err:
+        raise CommandError(f"QEMU tells what cannot be: {err}; nothing was done") from err
 
 
 def _begin(guest: LocalGuest, options: argparse.Namespace, descriptor: int) -> None:
@@ -135,7 +144,12 @@ def _wait(guest: LocalGuest, options: argparse.Namespace) -> None:
             " until it has ended"
         )
         raise
-    if progress.status != "completed":
+    if progress.status not in ("completed", "failed"):
+        raise CommandError(
+            "how the dump ended cannot be told: QEMU says"
+            f" {output.quoted(progress.status)!r}; {options.file} is left as it is"
+        )
+    if progress.status == "failed":
         options.file.unlink(missing_ok=True)
         raise CommandError(
             f"QEMU could not write the dump ({output.quoted(progress.status)}), and the file was"
