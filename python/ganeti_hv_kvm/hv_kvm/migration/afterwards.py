@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from ganeti import errors
 
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
+from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import UNFIT
 from ganeti_hv_kvm.hv_kvm.guest.files import (
     InstanceFiles,
     age_of_keys,
@@ -82,7 +83,8 @@ def notice_each(guests: Iterable[Guest]) -> None:
 def _notice_or_log(guest: Guest) -> None:
     try:
         notice(guest)
-    except errors.HypervisorError as err:
+    # whatever lies in one guest's files, all others are to be listed
+    except (errors.HypervisorError, OSError, ArithmeticError, *UNFIT) as err:
         logging.warning("What became of the migration of %s is not known: %s", guest.name, err)
 
 

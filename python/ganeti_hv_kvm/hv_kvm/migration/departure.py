@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 DIRECTORY = "kvm-departed"
 COMMAND = "ganeti-hv-kvm forget-departure"
 _MOST = 1 << 16
+#: Seconds since the epoch, after which no clock goes; and no whole number is too large for a float.
+_LATEST = 1 << 40
 #: What Ganeti adds to the serial number from a start that failed to the next one: it marks the
 #: disks inactive, and active again. No way of a guest there and back adds as much.
 _STARTED_AGAIN = 2
@@ -282,6 +284,8 @@ def _check(loaded: object) -> Departure:
     for key, kind in kinds.items():
         if not isinstance(loaded.get(key), kind):
             raise TypeError(f"its '{key}' is a {type(loaded.get(key)).__name__}")
+    if not 0 <= loaded["began"] <= _LATEST:
+        raise ValueError("its 'began' is no time")
     return Departure(**{key: loaded[key] for key in kinds})
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ganeti import errors, utils
 
+from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import UNFIT
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 
 
@@ -59,7 +60,7 @@ def read(guest: Guest) -> Noted | None:
         return Noted(str(noted["run_state"]), noted.get("aborted") is True, age)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, errors.GenericError) as err:
+    except (OSError, *UNFIT, errors.GenericError) as err:
         logging.warning("What %s did before its migration cannot be read: %s", guest.name, err)
         return None
 

@@ -1,4 +1,4 @@
-"""What a soft reboot asks before it ends anybody: is the guest, for certain, here?"""
+"""What a listing settles, and what a soft reboot asks before it ends anybody: is the guest here?"""
 
 from __future__ import annotations
 
@@ -70,3 +70,42 @@ def test_one_that_is_being_sent(node, made, status):
     with pytest.raises(errors.HypervisorError, match=f"under way \\('{status}'\\)"):
         node.hypervisor.RebootInstance(made)
     assert node.log == []
+
+
+# A listing looks at what migrations left: that is one guest's matter
+
+_RECORD = (
+    '{"target": "", "left": false, "uuid": null, "serial_no": null, "primary_node": null,'
+    ' "refused": null, "began": %s}'
+)
+_ODD = {
+    "no text": bytes(range(256)),
+    "deep": b"[" * 100_000,
+    "no time": (_RECORD % ("9" * 400)).encode(),
+    "before all times": (_RECORD % "-1e400").encode(),
+    "a large number": b"9" * 5000,
+}
+
+
+@pytest.mark.parametrize("content", _ODD)
+@pytest.mark.parametrize("where", ["note", "record"])
+def test_what_is_damaged_hides_no_guest(node, made, tmp_path, where, content, caplog):
+    """Fault: ListInstances raised RecursionError, or OverflowError, for the whole node."""
+    departure.begin(made, TARGET)
+    record = tmp_path / departure.DIRECTORY / made.name
+    path = record if where == "record" else type(record)(node.files.migration)
+    path.write_bytes(_ODD[content])
+    open(node.files.pidfile, "w").close()
+    assert node.hypervisor.ListInstances() == [made.name]
+    assert made.name in caplog.text
+    assert all(len(record.getMessage()) < 1500 for record in caplog.records)
+
+
+@pytest.mark.parametrize("began", ["-1", "1e400", "NaN", "9" * 400])
+def test_a_record_of_no_time_is_a_doubt(node, made, tmp_path, began):
+    """It says that the guest was being sent, whenever that was: no start, and it stays."""
+    departure.begin(made, TARGET)
+    (tmp_path / departure.DIRECTORY / made.name).write_text(_RECORD % began)
+    with pytest.raises(errors.HypervisorError, match=r"cannot be told.*forget-departure"):
+        departure.check_start(made)
+    assert departure.names() == {made.name}
