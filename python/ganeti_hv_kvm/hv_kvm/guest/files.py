@@ -254,8 +254,9 @@ def remove_all(files: InstanceFiles) -> None:
         attempt(path, lambda path=path: utils.RemoveFile(path))
     attempt(files.uidfile, lambda: release_uid(files))
     attempt(files.nic_dir, lambda: _remove_tree(files.nic_dir))
-    for folder in (files.key_folder, files.key_folder_in_chroot):
-        attempt(folder, lambda folder=folder: key_files.remove(folder))
+    attempt(files.key_folder, lambda: key_files.remove(files.key_folder))
+    # it was QEMU's: what that put there beside the key goes to quarantine with the chroot
+    _remove_key_folder(files.key_folder_in_chroot)
     attempt(files.chroot, lambda: remove_chroot(files))
     if problems:
         raise errors.HypervisorError(

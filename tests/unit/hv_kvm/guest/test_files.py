@@ -103,6 +103,33 @@ def test_a_dirty_chroot_is_quarantined(files):
     assert os.path.basename(os.path.dirname(found)).startswith("web1-")
 
 
+@pytest.mark.parametrize("put_there", ["a file", "a link", "a folder as the key", "no folder"])
+def test_what_qemu_left_beside_its_key_is_quarantined_too(files, tmp_path, put_there):
+    """Fault: an instance that had gone could not be cleaned up: its files were "still there"."""
+    folder = Path(files.key_folder_in_chroot)
+    os.mkdir(files.chroot)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "keys.psk").write_text("somebody else's")
+    if put_there == "a link":
+        folder.symlink_to(outside)
+    elif put_there == "no folder":
+        folder.write_text("evidence")
+    else:
+        folder.mkdir()
+        (folder / "keys.psk").write_text("qemu:00")
+        (folder / "evidence").write_text("somebody was here")
+    if put_there == "a folder as the key":
+        (folder / "keys.psk").unlink()
+        (folder / "keys.psk").mkdir()
+    instance_files.remove_all(files)
+    assert not os.path.exists(files.chroot)
+    assert (outside / "keys.psk").read_text() == "somebody else's"
+    quarantined = Path(files.directories.chroot_quarantine)
+    assert list(quarantined.rglob(instance_files.KEYS_IN_CHROOT))
+    assert not [one for one in quarantined.rglob("keys.psk") if one.is_file()]
+
+
 def test_names_that_the_kernel_would_refuse_are_refused_first():
     run = "/run/ganeti/kvm-hypervisor"
     directories = Directories(
