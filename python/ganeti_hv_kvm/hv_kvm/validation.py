@@ -19,7 +19,7 @@ from .command_line import possible
 from .devices import q35
 from .ganeti import boot_type
 from .ganeti.hvparams import HvParams, number_or_zero, text, text_or_none
-from .host import beside_qemu
+from .host import beside_qemu, bind_address
 
 if TYPE_CHECKING:
     from .qemu.facts import QemuFacts
@@ -106,7 +106,7 @@ def _ip_version(address: str) -> int | None:
 
 
 def _is_address_or_interface(bind: str) -> bool:
-    return _ip_version(bind) is not None or bool(netutils.IsValidInterface(bind))
+    return _ip_version(bind) is not None or bind_address.is_interface(bind)
 
 
 def check_boot_parameters(hvparams: HvParams) -> bool:
@@ -252,10 +252,7 @@ def validate_security_model(hvparams: HvParams) -> bool:
 
 
 def validate_vnc_parameters(hvparams: HvParams) -> bool:
-    """VNC listens on an address, on a network interface of this node, or on a socket in a folder.
-
-    The path comes first: Ganeti's check of interface names fails for one.
-    """
+    """VNC listens on an address, on an interface of this node, or on a socket in a folder."""
     bind = text_or_none(hvparams, constants.HV_VNC_BIND_ADDRESS)
     if bind and not utils.IsNormAbsPath(bind) and not _is_address_or_interface(bind):
         raise errors.HypervisorError(
@@ -359,6 +356,8 @@ def validate_all(hvparams: HvParams, facts: QemuFacts) -> None:
     # Always asked, and so a program that is no QEMU is found out.
     validate_spice_parameters(hvparams, facts.help)
     validate_disk_parameters(hvparams, facts.version)
+    beside_qemu.check_user(hvparams)
+    beside_qemu.check_vnc_folder(hvparams)
     beside_qemu.check_keymap(hvparams)
     beside_qemu.check_cpu(hvparams)
     validate_qemu(hvparams, facts)

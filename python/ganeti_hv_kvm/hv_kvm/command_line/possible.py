@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from ganeti import constants
 
 from ganeti_hv_kvm.hv_kvm.devices import q35
-from ganeti_hv_kvm.hv_kvm.ganeti import generation
-from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import HvParams, number
+from ganeti_hv_kvm.hv_kvm.ganeti import generation, guest_options
+from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import HvParams, number, number_or_zero
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
 
 from . import memory, usb
@@ -46,6 +46,14 @@ SOUND: Mapping[str, str] = {
     "sb16": "sb16",
     "virtio": "virtio-sound-pci",
 }
+# The most that QEMU takes by QMP; Ganeti has no bound of its own.
+_MOST: Mapping[str | None, tuple[int, str]] = {
+    constants.HV_MIGRATION_DOWNTIME: (2_000_000, " (ms)"),
+    constants.HV_MIGRATION_BANDWIDTH: ((1 << 43) - 1, " (MiB/s)"),
+    getattr(constants, "HV_DISK_IOPS", None): (guest_options.MOST_OF_A_LIMIT, ""),
+    getattr(constants, "HV_DISK_BPS", None): (guest_options.MOST_OF_A_LIMIT, ""),
+}
+_LOCKED = re.compile(r"\b(?:mem-lock|mlock)=(?:on|yes|true|y)\b")
 _CPU_LINE = re.compile(r"^(?:x86)?\s+(?P<model>[\w.-]+)", re.MULTILINE)
 _CPU_FLAGS = "Recognized CPUID flags"
 
@@ -64,6 +72,7 @@ def refusals(hvp: HvParams, facts: QemuFacts) -> Iterator[str]:
     yield from _cpu(hvp, facts)
     yield from _usb(hvp, facts)
     yield from _memory(hvp, facts)
+    yield from _numbers(hvp)
 
 
 def _value(hvp: HvParams, name: str) -> str:
@@ -165,5 +174,16 @@ def _memory(hvp: HvParams, facts: QemuFacts) -> Iterator[str]:
             f"{said}, but {constants.HV_MEM_PATH} is set: a guest that grows beyond the huge pages"
             " of its node would end"
         )
+    if _LOCKED.search(_value(hvp, constants.HV_KVM_EXTRA)):
+        yield (
+            f"{said}, but {constants.HV_KVM_EXTRA} locks the guest's memory (mem-lock): QEMU would"
+            " take all that the guest may come to have at once"
+        )
     if "-m" in _value(hvp, constants.HV_KVM_EXTRA).split():
         yield f"{said}, but {constants.HV_KVM_EXTRA} has a size of memory (-m) of its own"
+
+
+def _numbers(hvp: HvParams) -> Iterator[str]:
+    for name, (most, unit) in _MOST.items():
+        if name and name in hvp and number_or_zero(hvp, name) > most:
+            yield f"{name} is {hvp[name]}, and QEMU takes no more than {most}{unit}"

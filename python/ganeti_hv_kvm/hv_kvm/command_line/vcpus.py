@@ -34,6 +34,7 @@ _LEVELS = 3
 # Of a pc of each version; a q35 can have more, and says how many.
 _MOST_OF_A_PC = 255
 
+_NUMBER = re.compile(r"(?:^|,)(?:cpus=)?(\d+)(?:,|$)")
 _MAXIMUM = re.compile(r"\bmaxcpus=(\d+)")
 #: The ids of vCPUs that were added; a guest's kvm_extra may have others.
 ADDED = re.compile(r"cpu-\d+(?:-\d+)*")
@@ -131,6 +132,16 @@ def maximum_of(command: Sequence[object]) -> int | None:
 def added(command: Sequence[object]) -> list[Mapping[str, object]]:
     """The vCPUs that a stored command adds to those of -smp, as -device's properties."""
     return [one for one in devices(command) if ADDED.fullmatch(str(one.get("id", "")))]
+
+
+def count(command: Sequence[object]) -> int:
+    """How many vCPUs QEMU gives a guest with this stored command.
+
+    Of several -smp, such as one in kvm_extra, it takes the last number.
+    """
+    smp = (_NUMBER.search(str(value)) for word, value in pairwise(command) if word == "-smp")
+    said = [int(found[1]) for found in smp if found]
+    return (said[-1] if said else 1) + len(added(command))
 
 
 def keep_added(command: list[str], wanted: Iterable[Mapping[str, object]]) -> bool:

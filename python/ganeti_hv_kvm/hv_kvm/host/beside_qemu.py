@@ -4,10 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 
-from ganeti import constants, errors
+from ganeti import constants, errors, utils
 
 from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import HvParams, text, text_or_none
+
+
+def check_user(hvparams: HvParams) -> None:
+    """QEMU gives up root's rights for another user's, and ends where it could take them back."""
+    if hvparams[constants.HV_SECURITY_MODEL] != constants.HT_SM_USER:
+        return
+    user = text(hvparams, constants.HV_SECURITY_DOMAIN)
+    try:
+        uid = pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise errors.HypervisorError(
+            f"this node has no user {user}, as whom QEMU is to run"
+        ) from None
+    if uid == 0:
+        raise errors.HypervisorError(
+            f"{constants.HV_SECURITY_DOMAIN} is '{user}', which is root; QEMU runs as another user"
+            f" then, or with {constants.HV_SECURITY_MODEL}={constants.HT_SM_NONE}"
+        )
+
+
+def check_vnc_folder(hvparams: HvParams) -> None:
+    """The folder in which VNC's socket is to be made is there."""
+    bind = text_or_none(hvparams, constants.HV_VNC_BIND_ADDRESS)
+    if bind and utils.IsNormAbsPath(bind) and not os.path.isdir(bind):
+        raise errors.HypervisorError(
+            f"{constants.HV_VNC_BIND_ADDRESS} is '{bind}', which is no folder of this node, so that"
+            " VNC can have no socket there"
+        )
 
 
 def check_keymap(hvparams: HvParams) -> None:

@@ -11,6 +11,12 @@ from ganeti_hv_kvm.hv_kvm.command_line import Display
 from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import number, text_or_none
 
 
+def is_interface(name: str) -> bool:
+    """Whether this node has an interface of that name; Ganeti's check fails for a path."""
+    is_name = "/" not in name and name not in (".", "..")
+    return is_name and bool(netutils.IsValidInterface(name))
+
+
 def _usable(address: str) -> bool:
     """Whether a server can be bound to it; link-local IPv6 would need the interface's name too."""
     parsed = ipaddress.ip_address(address)
@@ -40,8 +46,7 @@ def _no_address(protocol: str, interface: str, version: int | None = None) -> Ex
 
 def resolve_vnc(bind: str) -> str:
     """The address, or folder, for VNC: an interface's first IPv4, else IPv6 address."""
-    # Ganeti's check of interface names raises ValueError for a path.
-    if bind.startswith("/") or not netutils.IsValidInterface(bind):
+    if not is_interface(bind):
         return bind
     found = _addresses("VNC", bind)
     for version in (constants.IP4_VERSION, constants.IP6_VERSION):
@@ -61,7 +66,7 @@ def _choose_version(found: Mapping[int, list[str]]) -> int | None:
 
 def resolve_spice(bind: str, wanted_version: int) -> tuple[str, int | None]:
     """The address for SPICE, and its IP version if it was chosen from an interface's."""
-    if not netutils.IsValidInterface(bind):
+    if not is_interface(bind):
         return bind, None
     found = _addresses("SPICE", bind)
     specified = wanted_version != constants.IFACE_NO_IP_VERSION_SPECIFIED

@@ -41,8 +41,8 @@ def parse(cpu_mask: str | None, vcpus: int) -> CpuMask | None:
         vcpus: how many vCPUs the guest has.
 
     Raises:
-        errors.HypervisorError: a CPU that this node does not have, or as many masks as the guest
-            does not have vCPUs.
+        errors.HypervisorError: a CPU that this node does not have, a mask without any, or as many
+            masks as the guest does not have vCPUs.
     """
     if not cpu_mask or cpu_mask == constants.CPU_PINNING_ALL:
         return None
@@ -53,6 +53,10 @@ def parse(cpu_mask: str | None, vcpus: int) -> CpuMask | None:
     if len(masks) > 1 and len(masks) != vcpus:
         raise errors.HypervisorError(
             f"cpu_mask '{cpu_mask}' has {len(masks)} parts, but the instance has {vcpus} vCPUs"
+        )
+    if not all(masks):
+        raise errors.HypervisorError(
+            f"cpu_mask '{cpu_mask}' has a part that names no CPU: a vCPU must run on one at least"
         )
     online = online_cpus()
     absent = sorted({cpu for mask in masks if not _unpinned(mask) for cpu in mask} - online)

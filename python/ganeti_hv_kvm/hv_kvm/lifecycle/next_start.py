@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import pwd
 import re
 import socket
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,8 @@ from typing import TYPE_CHECKING
 from ganeti import constants, errors, netutils, pathutils, ssconf, uidpool
 
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
-from ganeti_hv_kvm.hv_kvm.ganeti.hvparams import text
 from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import told_of
-from ganeti_hv_kvm.hv_kvm.host import files_qemu_opens, run_directories, taps
+from ganeti_hv_kvm.hv_kvm.host import beside_qemu, files_qemu_opens, run_directories, taps
 from ganeti_hv_kvm.hv_kvm.host.taps import HostNic
 from ganeti_hv_kvm.hv_kvm.qemu import dry_run
 
@@ -69,15 +67,8 @@ _SITE_SCRIPT = f"{pathutils.CONF_DIR}/kvm-vif-bridge"
 def _check_user(start: Start) -> None:
     """Find the user that QEMU is to run as."""
     hvp = start.guest.instance.hvparams
-    if hvp[constants.HV_SECURITY_MODEL] == constants.HT_SM_USER:
-        user = text(hvp, constants.HV_SECURITY_DOMAIN)
-        try:
-            pwd.getpwnam(user)
-        except KeyError:
-            raise errors.HypervisorError(
-                f"this node has no user {user}, as whom QEMU is to run"
-            ) from None
-    elif hvp[constants.HV_SECURITY_MODEL] == constants.HT_SM_POOL:
+    beside_qemu.check_user(hvp)
+    if hvp[constants.HV_SECURITY_MODEL] == constants.HT_SM_POOL:
         ranges = uidpool.ParseUidPool(ssconf.SimpleStore().GetUidPool(), separator="\n")
         if not ranges:
             raise errors.HypervisorError("Ganeti's pool of user ids is empty")

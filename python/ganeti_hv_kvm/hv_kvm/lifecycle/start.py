@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
     from ganeti_hv_kvm.hv_kvm.monitor import QmpConnection
 
+#: Bytes of a password; a longer one QEMU refuses when the guest is there already.
+_MOST_OF_SPICE = 60
+
 #: What a QEMU is told when it is there, by a connected monitor.
 Command = Callable[["QmpConnection"], None]
 
@@ -183,9 +186,8 @@ class Start:
         """Give the CPU mask, whether it pins anything, and the passwords by protocol."""
         instance_files.check_names(self.guest.files)
         cpu_mask = text_or_none(self._up_hvp, constants.HV_CPU_MASK) or constants.CPU_PINNING_ALL
-        pinned = cpu_pinning.parse(
-            cpu_mask, number(self.guest.instance.beparams, constants.BE_VCPUS)
-        )
+        # those that it is born with: a number that was changed since waits for its next cold start
+        pinned = cpu_pinning.parse(cpu_mask, command_line.vcpus.count(self.runtime.kvm_cmd))
         return cpu_mask, pinned is not None, self._read_passwords()
 
     def _read_passwords(self) -> dict[str, str]:
@@ -200,7 +202,7 @@ class Start:
             "spice": text_or_none(hvp, constants.HV_KVM_SPICE_PASSWORD_FILE),
         }
         return {
-            protocol: _read_password(path)
+            protocol: _read_password(path, protocol)
             for protocol, path in files.items()
             if path and command_line.takes_password(self.runtime.kvm_cmd, protocol)
         }
@@ -353,11 +355,17 @@ def _set_passwords(passwords: dict[str, str]) -> Iterator[Command]:
         yield partial(control.set_password, protocol=protocol, password=password)
 
 
-def _read_password(path: str) -> str:
+def _read_password(path: str, protocol: str) -> str:
     try:
-        return str(utils.ReadOneLineFile(path, strict=True))
-    except (OSError, errors.GenericError) as err:
+        password = str(utils.ReadOneLineFile(path, strict=True))
+    except (OSError, ValueError, errors.GenericError) as err:
         raise errors.HypervisorError(f"No password can be read from {path}: {err}") from err
+    if protocol == "spice" and len(password.encode()) > _MOST_OF_SPICE:
+        raise errors.HypervisorError(
+            f"No password can be read from {path}: SPICE takes one of {_MOST_OF_SPICE} bytes at"
+            " most"
+        )
+    return password
 
 
 def _user_name(uid: int) -> str:

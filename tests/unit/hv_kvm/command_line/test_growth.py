@@ -131,6 +131,8 @@ def test_a_command_without_it_stays_as_it_is() -> None:
         ({"mem_path": "/hugepages"}, "beyond the huge pages"),
         ({"kvm_extra": "-m 2048"}, "a size of memory"),
         ({"kvm_extra": "-machine x"}, None),
+        ({"kvm_extra": "-overcommit mem-lock=on"}, "locks the guest's memory"),
+        ({"kvm_extra": "-overcommit mem-lock=off"}, None),
     ],
 )
 def test_what_does_not_go_with_it(hvparams: dict[str, Any], problem: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ganeti import constants
 
 from ganeti_hv_kvm.hv_kvm.command_line import possible
 from ganeti_hv_kvm.hv_kvm.qemu.facts import QemuFacts
@@ -35,12 +36,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"usb_devices": "tablet host:zz"}, "'host:zz' cannot be had"),
     ({"machine_version": "isapc"}, "no PCI bus"),
     ({"kvm_pci_reservations": 3}, "slots"),
+    ({"migration_downtime": 2_000_001}, "QEMU takes no more than 2000000 (ms)"),
+    ({"migration_bandwidth": 10**15}, "(MiB/s)"),
 ]
 TAKEN: list[dict[str, Any]] = [
     {},
     {"disk_type": "scsi-cd"},
     {"cdrom_disk_type": "sd"},
     {"vga": "none"},
+    {"migration_downtime": 2_000_000, "migration_bandwidth": 0},
     {"vga": "std"},
     {"vga": "cirrus"},
     {"soundhw": "sb16"},
@@ -90,3 +94,12 @@ def test_a_qemu_that_tells_nothing_has_the_last_word() -> None:
     }
 
     assert list(possible.refusals(hvparams, silent)) == []
+
+
+@pytest.mark.skipif(not hasattr(constants, "HV_DISK_IOPS"), reason="this Ganeti has no disk_iops")
+@pytest.mark.parametrize("name", ["disk_iops", "disk_bps"])
+def test_a_limit_of_disks_that_qemu_refuses(name: str) -> None:
+    """Fault: QEMU was launched, and ended again, as it takes no such number."""
+    assert list(possible.refusals({name: 10**15}, facts("7.2"))) == []
+    (refusal,) = possible.refusals({name: 10**15 + 1}, facts("7.2"))
+    assert refusal.startswith(f"{name} is 1000000000000001")

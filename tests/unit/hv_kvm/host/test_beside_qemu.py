@@ -67,3 +67,26 @@ def test_a_script_may_ask_for_kvm_by_itself(qemu: Path) -> None:
     qemu.write_text('#!/bin/sh\nexec qemu-system-x86_64 -enable-kvm "$@"\n')
     given = {"kvm_path": str(qemu), "kvm_flag": "disabled", "cpu_type": "host"}
     beside_qemu.check_cpu(DEFAULTS | given)
+
+
+def user(name: str, model: str = "user") -> dict[str, object]:
+    return DEFAULTS | {"security_model": model, "security_domain": name}
+
+
+def test_qemu_is_to_run_as_a_user_who_is_not_root() -> None:
+    """Fault: it starts, cannot give up root's rights for root's, and ends."""
+    beside_qemu.check_user(user("nobody"))
+    beside_qemu.check_user(user("root", "none"))
+    with pytest.raises(errors.HypervisorError, match="security_domain is 'root', which is root"):
+        beside_qemu.check_user(user("root"))
+    with pytest.raises(errors.HypervisorError, match="no user nobody-at-all"):
+        beside_qemu.check_user(user("nobody-at-all"))
+
+
+def test_a_folder_for_the_socket_of_vnc(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for good in ("", "::", "lo", str(tmp_path)):
+        beside_qemu.check_vnc_folder(DEFAULTS | {"vnc_bind_address": good})
+    for bad in ("file", "none"):
+        with pytest.raises(errors.HypervisorError, match=f"{bad}', which is no folder"):
+            beside_qemu.check_vnc_folder(DEFAULTS | {"vnc_bind_address": str(tmp_path / bad)})

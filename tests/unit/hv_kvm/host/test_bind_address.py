@@ -34,7 +34,7 @@ def interface():
         yield give
 
 
-@pytest.mark.parametrize("bind", ["127.0.0.1", "::1", "/run/vnc"])
+@pytest.mark.parametrize("bind", ["127.0.0.1", "::1", "/run/vnc", "../lo", "."])
 def test_addresses_and_folders_stay(bind: str) -> None:
     assert bind_address.resolve(samples.instance(vnc_bind_address=bind).hvparams) == Display(
         vnc=bind

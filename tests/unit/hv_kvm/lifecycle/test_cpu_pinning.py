@@ -50,6 +50,9 @@ def test_a_mask_for_each_vcpu():
     [
         ("4095", 1, "4095"),
         ("0:0", 3, "2 parts"),
+        ("0:", 2, "has a part that names no CPU"),
+        (":", 2, "has a part that names no CPU"),
+        (" ", 1, "cpu_mask"),
         ("a-b", 1, "cannot be read"),
     ],
 )

@@ -64,6 +64,29 @@ def test_a_password_comes_before_the_guest_runs(node, tmp_path):
     assert "sesame" not in Path(node.files.runtime).read_text()
 
 
+@pytest.mark.parametrize(
+    ("protocol", "content", "says"),
+    [
+        ("vnc", b"\xff\xfe", "codec can't decode"),
+        ("spice", b"\xff\xfe", "codec can't decode"),
+        ("spice", b"x" * 61, "SPICE takes one of 60 bytes"),
+        ("spice", "\N{SNOWMAN}".encode() * 21, "SPICE takes one of 60 bytes"),
+    ],
+)
+def test_a_password_that_qemu_would_not_take(node, tmp_path, protocol, content, says):
+    (tmp_path / "secret").write_bytes(content)
+    name = {"vnc": "vnc_bind_address", "spice": "spice_bind"}[protocol]
+    with pytest.raises(errors.HypervisorError, match=f"No password can be read from .*{says}"):
+        begin(node, **{name: "::1", f"{protocol}_password_file": str(tmp_path / "secret")})
+    assert node.log == []
+
+
+def test_a_mask_for_each_vcpu_that_the_guest_was_born_with(node):
+    """A number that was changed since waits for a cold start."""
+    begin(node, cpu_mask="0:0", kvm_extra="-smp cpus=2,maxcpus=2")
+    assert "cpu affinity 0:0" in node.log
+
+
 def test_started_paused(node):
     begin(node, paused=True)
     assert "cont" not in node.log
