@@ -185,6 +185,49 @@ def test_a_user_that_is_gone(made, refused):
     refused("no user nobody-at-all")
 
 
+def test_a_user_who_is_root(made, refused):
+    """Fault: the guest is ended; QEMU then says "Dropping privileges failed"."""
+    made.hvparams[constants.HV_SECURITY_MODEL] = constants.HT_SM_USER
+    made.hvparams[constants.HV_SECURITY_DOMAIN] = "root"
+    refused("'root', which is root")
+
+
+def test_a_keymap_that_is_gone(hypervisor, made, refused):
+    change_runtime(hypervisor, lambda runtime: runtime[COMMAND].extend(["-vnc", "127.0.0.1:17"]))
+    made.hvparams[constants.HV_KEYMAP] = "none-such"
+    refused("keymap is 'none-such'")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("-cdrom", "{gone}"), ("-hdb", "{gone}"), ("-fda", "{gone}"), ("-pflash", "{gone}")),
+        ("-drive", "file={gone},if=none,id=more,format=raw"),
+        ("-drive", "if=virtio,format=raw,file.driver=file,file.filename={gone}"),
+        ("-blockdev", "driver=raw,node-name=usbdisk0,file.driver=file,file.filename={gone}"),
+        ("-blockdev", '{{"driver": "file", "node-name": "more", "filename": "{gone}"}}'),
+        ("-kernel", "{gone}"),
+    ],
+)
+def test_an_image_of_kvm_extra_or_usb_devices_that_is_gone(hypervisor, refused, tmp_path, words):
+    """Fault: the guest is ended, and QEMU then cannot open the image."""
+    gone = tmp_path / "gone, once for all.img"
+    is_raw = words[1][:2] in ("{g", "{{")
+    escaped = str(gone) if is_raw else str(gone).replace(",", ",,")
+    filled = [word.format(gone=escaped) for word in words]
+    change_runtime(hypervisor, lambda runtime: runtime[COMMAND].extend(filled))
+    refused(f"{words[0]}: .*{gone}")
+
+
+def test_masks_for_the_vcpus_that_the_guest_has(hypervisor, disks):
+    """Fault: with another number of vCPUs since, it could neither reboot nor migrate."""
+    made = instance.instance(NAME, disks=disks, vcpus=2, cpu_mask="0:0")
+    hypervisor.StartInstance(made, disks, True)
+    made.beparams[constants.BE_VCPUS] = 4
+    hypervisor.RebootInstance(made)
+    assert hypervisor.GetInstanceInfo(NAME)[3] == 2
+
+
 def test_a_mask_of_cpus_that_are_gone(hypervisor, refused):
     change_runtime(hypervisor, lambda runtime: runtime[HVPARAMS].update(cpu_mask="0,4095"))
     refused("4095")

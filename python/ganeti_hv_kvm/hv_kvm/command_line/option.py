@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -23,6 +24,13 @@ def properties(*parts: Part) -> str:
         for part in parts
         if part is not None
     )
+
+
+def parsed(argument: str) -> dict[str, str]:
+    """The properties of one argument; a doubled comma is one of a value."""
+    words = re.findall(r"(?:[^,]|,,)+", argument)
+    parts = (word.replace(",,", ",").partition("=") for word in words)
+    return {name: text for name, _, text in parts}
 
 
 def unix_server(path: str) -> str:

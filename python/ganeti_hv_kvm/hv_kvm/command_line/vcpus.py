@@ -74,7 +74,7 @@ def processors(request: StartRequest) -> list[str]:
     if _may_grow(request):
         open_end = topology.without_sockets(vcpus)
         maximum = _maximum(open_end, number(request.instance.beparams, constants.BE_MAXMEM))
-        if vcpus <= maximum:
+        if vcpus <= maximum and (maximum <= _MOST_OF_A_PC or request.is_q35):
             return ["-smp", properties(str(vcpus), *open_end.said, ("maxcpus", maximum))]
     _check_topology(request, vcpus, topology)
     return ["-smp", properties(str(vcpus), *topology.said)]

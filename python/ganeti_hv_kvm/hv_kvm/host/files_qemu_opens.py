@@ -6,12 +6,15 @@ Only local files and block devices are looked at. What QEMU reaches over the net
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from ganeti import constants, errors, utils
 
+from ganeti_hv_kvm.hv_kvm.command_line.option import parsed
 from ganeti_hv_kvm.hv_kvm.devices import places
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type
 from ganeti_hv_kvm.hv_kvm.ganeti.block_devices import BlockDevice
@@ -22,6 +25,19 @@ _IMAGES = (
     constants.HV_KVM_CDROM2_IMAGE_PATH,
     constants.HV_KVM_FLOPPY_IMAGE_PATH,
 )
+
+# Words of kvm_extra and usb_devices: switches whose value is a file, and properties of others'.
+_FILE = frozenset(
+    (
+        *("-cdrom", "-dtb", "-fda", "-fdb", "-hda", "-hdb", "-hdc", "-hdd"),
+        *("-initrd", "-kernel", "-mtdblock", "-pflash", "-sd"),
+    )
+)
+_FILE_IN: Mapping[str, tuple[str, ...]] = {
+    "-drive": ("file", "filename"),
+    "-blockdev": ("filename",),
+    "-object": ("filename",),
+}
 
 
 def check(hvp: Mapping[str, object], disks: Iterable[BlockDevice]) -> None:
@@ -46,6 +62,54 @@ def check(hvp: Mapping[str, object], disks: Iterable[BlockDevice]) -> None:
     ]
     if missing:
         raise errors.HypervisorError("; ".join(missing))
+
+
+def check_words(command: Sequence[str]) -> None:
+    """Find out whether QEMU could open the files that a command line names.
+
+    Args:
+        command: all arguments, with the administrator's own.
+
+    Raises:
+        errors.HypervisorError: all that is missing, each with the reason.
+    """
+    missing = [
+        f"{switch}: {reason}"
+        for switch, path in _of_words(command)
+        if _is_on_this_node(path) and (reason := _why_not(path))
+    ]
+    if missing:
+        raise errors.HypervisorError("; ".join(dict.fromkeys(missing)))
+
+
+def _is_on_this_node(path: str) -> bool:
+    # the other is a set of descriptors that QEMU was given
+    return os.path.isabs(path) and not path.startswith("/dev/fdset/")
+
+
+def _of_words(command: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for switch, value in pairwise(command):
+        if switch in _FILE:
+            yield switch, value
+        for name, path in _properties(value) if switch in _FILE_IN else ():
+            if name.rpartition(".")[2] in _FILE_IN[switch]:
+                yield switch, path
+
+
+def _properties(value: str) -> Iterable[tuple[str, str]]:
+    if not value.startswith("{"):
+        return parsed(value).items()
+    try:
+        return _in_json(json.loads(value))
+    except ValueError:
+        return ()  # QEMU will say what is wrong with it
+
+
+def _in_json(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield name, value
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        yield from _in_json(inner, str(key))
 
 
 def _of_parameters(hvp: Mapping[str, object]) -> Iterator[tuple[str, str]]:

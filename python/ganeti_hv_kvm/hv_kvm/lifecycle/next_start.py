@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ganeti import constants, errors, netutils, pathutils, ssconf, uidpool
 
+from ganeti_hv_kvm.hv_kvm.command_line.option import parsed
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
 from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import told_of
 from ganeti_hv_kvm.hv_kvm.host import beside_qemu, files_qemu_opens, run_directories, taps
@@ -52,9 +53,11 @@ def check(start: Start) -> None:
         command = start.command(
             [HostNic(nic, "", [_STAND_IN], []) for nic in start.runtime.kvm_nics]
         )
+        files_qemu_opens.check_words(command)
         problems = [*_displays(command), *_certificates(command)]
         if problems:
             raise errors.HypervisorError("; ".join(problems))
+        _check_keymap(start, command)
         dry_run.check(command, start.facts)
         if start.guest.instance.hvparams[constants.HV_KVM_USER_SHUTDOWN]:
             user_shutdown.ensure_daemon()
@@ -72,6 +75,13 @@ def _check_user(start: Start) -> None:
         ranges = uidpool.ParseUidPool(ssconf.SimpleStore().GetUidPool(), separator="\n")
         if not ranges:
             raise errors.HypervisorError("Ganeti's pool of user ids is empty")
+
+
+def _check_keymap(start: Start, command: Sequence[str]) -> None:
+    """Find the keyboard layout of a guest that was born with VNC, whatever it is to have next."""
+    for address in _values(command, "-vnc"):
+        given = {constants.HV_VNC_BIND_ADDRESS: address}
+        beside_qemu.check_keymap({**start.guest.instance.hvparams, **given})
 
 
 def _check_nics(start: Start) -> None:
@@ -98,13 +108,6 @@ def _values(command: Sequence[str], *switches: str) -> Iterator[str]:
     return (value for switch, value in itertools.pairwise(command) if switch in switches)
 
 
-def _properties(value: str) -> dict[str, str]:
-    """The properties of an argument; a doubled comma is one of a value."""
-    words = re.findall(r"(?:[^,]|,,)+", value)
-    parts = (word.replace(",,", ",").partition("=") for word in words)
-    return {name: text for name, _, text in parts}
-
-
 def _displays(command: Sequence[str]) -> Iterator[str]:
     """Say which address of a display this node does not have, or which folder."""
     for value in _values(command, "-vnc"):
@@ -116,7 +119,7 @@ def _displays(command: Sequence[str]) -> Iterator[str]:
         elif problem := _why_no_address(place.rpartition(":")[0].strip("[]")):
             yield f"VNC on {place}: {problem}"
     for value in _values(command, "-spice"):
-        address = _properties(value).get("addr", "")
+        address = parsed(value).get("addr", "")
         if problem := _why_no_address(address):
             yield f"SPICE on {address}: {problem}"
 
@@ -137,13 +140,13 @@ def _certificates(command: Sequence[str]) -> Iterator[str]:
     """Say which certificate or key of a display cannot be read."""
     paths: list[str] = []
     for value in _values(command, "-object"):
-        properties = _properties(value)
+        properties = parsed(value)
         if "tls-creds-x509" in properties:
             paths += [os.path.join(properties.get("dir", ""), name) for name in _X509_FILES]
     for value in _values(command, "-spice"):
         paths += [
             path
-            for name, path in _properties(value).items()
+            for name, path in parsed(value).items()
             if name.startswith("x509-") and name.endswith("-file")
         ]
     for path in dict.fromkeys(paths):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ganeti import constants
+from ganeti import constants, errors
 
 from ganeti_hv_kvm.hv_kvm import command_line
 from ganeti_hv_kvm.hv_kvm.command_line import memory, possible, vcpus
@@ -37,6 +37,13 @@ def test_no_room_where_ganeti_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> 
     assert smp(2) == "2"
     made = samples.instance(**{METHOD: "virtio-mem"})
     assert memory.size(samples.start(made)) == ["-m", "1024"]
+
+
+@pytest.mark.usefixtures("asked_for")
+def test_more_vcpus_than_the_machine_can_have() -> None:
+    with pytest.raises(errors.HypervisorError, match="can have 255"):
+        smp(300, cpu_sockets=1)
+    assert smp(255, cpu_sockets=1).startswith("255,")
 
 
 @pytest.mark.usefixtures("asked_for")

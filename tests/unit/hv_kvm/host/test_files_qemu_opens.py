@@ -70,3 +70,28 @@ def test_a_disk_that_qemu_reaches_by_itself(tmp_path: Path) -> None:
     files_qemu_opens.check({}, [(disk, "/no/link", "rbd:pool/image")])
     with pytest.raises(errors.HypervisorError, match="disk 0"):
         files_qemu_opens.check({}, [(disk, "/no/link", None)])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-drive", "file=rbd:pool/image,if=none"),
+        ("-blockdev", "driver=raw,node-name=x,file.driver=file,file.filename=/dev/fdset/3"),
+        ("-blockdev", '{"driver": "http", "url": "http://127.0.0.1:1/x.iso"}'),
+        ("-blockdev", '{"driver": "file"'),
+        ("-object", "memory-backend-ram,id=m,size=64M"),
+        ("-cdrom", "own.iso"),
+        ("-D", "/no/log"),
+    ],
+)
+def test_words_that_name_no_file_of_the_node(words: tuple[str, str]) -> None:
+    files_qemu_opens.check_words(["qemu", *words])
+
+
+def test_files_that_words_name(tmp_path: Path, file: str) -> None:
+    block = f'{{"driver": "raw", "file": {{"driver": "file", "filename": "{file}"}}}}'
+    words = ["qemu", "-blockdev", block, "-object", f"rng-random,id=r,filename={file}"]
+    files_qemu_opens.check_words(words)
+    os.unlink(file)
+    with pytest.raises(errors.HypervisorError, match=rf"-blockdev: .*{file}.*-object: .*{file}"):
+        files_qemu_opens.check_words(words)
