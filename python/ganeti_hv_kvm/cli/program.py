@@ -63,9 +63,13 @@ def _statuses() -> str:
     return "exit status:\n" + "\n".join(rows)
 
 
+def _named(words: Sequence[str]) -> str | None:
+    return next((word for word in words if not word.startswith("-")), None)
+
+
 def _options(words: Sequence[str]) -> argparse.Namespace:
     """Raises `UsageError`."""
-    named = next((word for word in words if not word.startswith("-")), None)
+    named = _named(words)
     if named is not None and named not in commands.HELP:
         hint = did_you_mean(named, commands.HELP)
         raise UsageError(
@@ -95,7 +99,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _carry_out(words: Sequence[str]) -> int:
-    for_programs = "--json" in words
     try:
         options = _options(words)
         return int(options.run(options))
@@ -104,25 +107,31 @@ def _carry_out(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return exit_status.INTERRUPTED
     except CommandError as err:
-        return _tell(err, for_programs)
+        return _tell(err, words)
     except (HypervisorError, ImportError, OSError) as err:
-        return _tell(CommandError(output.quoted(str(err))), for_programs)
+        return _tell(CommandError(output.quoted(str(err))), words)
     except Exception as err:
-        return _unforeseen(err, for_programs)
+        return _unforeseen(err, words)
 
 
-def _tell(err: CommandError, for_programs: bool) -> int:
-    if for_programs:
-        output.write_json({"error": {"text": str(err), "status": err.status, **err.facts}})
+def _is_stream(words: Sequence[str]) -> bool:
+    """Whether --json gives one object a line."""
+    return "--watch" in words or _named(words) in ("events", "top")
+
+
+def _tell(err: CommandError, words: Sequence[str]) -> int:
+    if "--json" in words:
+        told = {"error": {"text": str(err), "status": err.status, **err.facts}}
+        output.write_json(told, indent=None if _is_stream(words) else 2)
     else:
         output.complain(str(err))
     return err.status
 
 
-def _unforeseen(err: Exception, for_programs: bool) -> int:
+def _unforeseen(err: Exception, words: Sequence[str]) -> int:
     """Tell a fault of ours: Python's own exit status, 1, would mean that all was answered."""
     import traceback
 
     traceback.print_exc()
     text = f"a fault of this command, please report it: {type(err).__name__}: {err}"
-    return _tell(CommandError(output.quoted(text)), for_programs)
+    return _tell(CommandError(output.quoted(text)), words)

@@ -83,6 +83,26 @@ def test_a_textfile_is_whole_or_as_before(run, command, tmp_path):
         subprocess.run(["umount", small], check=True)
 
 
+def test_a_textfile_takes_the_place_of_no_device(command, tmp_path):
+    """Fault: as root it put a file where /dev/null was."""
+    device, link = tmp_path / "null", tmp_path / "link"
+    subprocess.run(["mknod", device, "c", "1", "3"], check=True)
+    link.symlink_to(device)
+    for path in (device, link, tmp_path):
+        done = command("metrics", "--textfile", str(path), "--json")
+        assert done.returncode == 3
+        assert "cannot be written" in json.loads(done.stdout)["error"]["text"]
+    assert device.is_char_device()
+    assert link.is_symlink()
+
+
+def test_a_textfile_behind_a_link(command, tmp_path):
+    (tmp_path / "link").symlink_to("guests.prom")
+    assert command("metrics", "--textfile", str(tmp_path / "link")).returncode == 0
+    assert "ganeti_kvm_up 1" in (tmp_path / "guests.prom").read_text()
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_rates_of_top(run, command, tap):
     with troubled.node(run, "running", "stopped"):
         done = command("top", "--json", "--count", "2", "--interval", "1")

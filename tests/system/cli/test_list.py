@@ -87,3 +87,23 @@ def test_watched_by_a_program(run, command):
         done = command("list", "--watch", "--json", "--interval", "0.1", "--count", "2")
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["guests"][0]["state"] for one in told] == ["paused", "paused"]
+
+
+def test_what_lies_there_and_is_no_guests(run, command):
+    """Fault: one name that is too long for a file of it hid all guests."""
+    for name in ("x" * 250, "a b", "x\ny"):
+        (run / "pid" / name).write_text("garbage")
+    (run / "pid/loop").symlink_to("loop")
+    (run / "conf/zero.runtime").symlink_to("/dev/zero")
+    (run / "conf/folder.runtime").mkdir()
+    with troubled.node(run, "running"):
+        told = [
+            command(*words, "--json") for words in (["list"], ["metrics"], ["top", "--count=1"])
+        ]
+        doctor = command("doctor", "--json")
+    assert [one.returncode for one in told] == [1, 0, 0]
+    listed = {row["name"]: row["monitor"] for row in json.loads(told[0].stdout)["guests"]}
+    assert listed.pop("running0.example.com") == "answered"
+    assert set(listed.values()) == {"gone"}
+    assert doctor.returncode == 1
+    assert "no QEMU" in told[0].stdout

@@ -62,6 +62,13 @@ def test_errors_for_people_and_for_programs(does, capsys):
     assert err == ""
 
 
+@pytest.mark.parametrize("words", [["events"], ["top"], ["list", "--watch"]])
+def test_an_error_of_a_stream_is_one_line(words, capsys):
+    assert cli.main([*words, "--json", "--no-such"]) == exit_status.USAGE
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["error"]["status"] == exit_status.USAGE
+
+
 def test_wrong_usage_for_programs_too(capsys):
     assert cli.main(["status", "--json", "--pyhton", "x"]) == exit_status.USAGE
     told = json.loads(capsys.readouterr().out)["error"]
@@ -76,6 +83,9 @@ def test_wrong_usage_for_programs_too(capsys):
         (["\x1b[2J"], r"no command '\\x1b[2J'"),
         (["--jsno"], "nothing is known of '--jsno'"),
         (["events", "--timeout", "nan"], "--timeout: invalid number of seconds value: 'nan'"),
+        (["list", "--timeout", "1e10"], "--timeout: invalid number of seconds value: '1e10'"),
+        (["top", "--interval", "3e9"], "--interval: invalid number of seconds value: '3e9'"),
+        (["--timeout=3", "list"], "it goes behind 'ganeti-hv-kvm list'"),
     ],
 )
 def test_wrong_usage(words, text, capsys):

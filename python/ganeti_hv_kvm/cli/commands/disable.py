@@ -57,7 +57,7 @@ def _options_of_guests(options: argparse.Namespace) -> dict[str, list[str]]:
     """The options by tag of the guests that run here, in short; of those that have some."""
     names: list[str] = []
     try:
-        names = [one.name for one in guests.find_all(options.run_dir) if one.qmp.exists()]
+        names = [one.name for one in guests.find_all(options.run_dir) if guests.is_there(one.qmp)]
         told = ganeti_child.options(options.ganeti, names, options.timeout) if names else {}
     except CommandError as err:
         # without a run directory there is no guest

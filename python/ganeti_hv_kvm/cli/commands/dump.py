@@ -129,7 +129,7 @@ def _wait(guest: LocalGuest, options: argparse.Namespace) -> None:
                     progress = _read(qmp.execute_qmp("query-dump"))
             except CommandError as err:
                 failures += 1
-                if failures > _MOST_FAILURES or not guest.qmp.exists():
+                if failures > _MOST_FAILURES or not guests.is_there(guest.qmp):
                     raise CommandError(
                         f"how the dump ended cannot be told: {err}; {options.file} is left as it is"
                     ) from err

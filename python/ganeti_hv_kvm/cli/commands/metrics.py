@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import tempfile
 import time
@@ -62,7 +63,11 @@ def run(options: argparse.Namespace) -> int:
 def _replace(path: Path, text: str) -> None:
     """Put the file in place at once: its reader may come at any moment."""
     unfinished = None
+    path = Path(os.path.realpath(path))
     try:
+        if path.exists() and not path.is_file():
+            # as root a rename would put a file in the place of /dev/null
+            raise OSError(errno.EINVAL, "it is no file")
         descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with open(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)

@@ -19,7 +19,7 @@ from ganeti_hv_kvm.cli.doctor.diagnosis import Diagnosis, RefusedError, Step
 from ganeti_hv_kvm.cli.frame.finding import note, trouble, unknown
 from ganeti_hv_kvm.cli.frame.output import quoted
 from ganeti_hv_kvm.cli.node import look, taps
-from ganeti_hv_kvm.cli.node.guests import LocalGuest
+from ganeti_hv_kvm.cli.node.guests import LocalGuest, is_there
 from ganeti_hv_kvm.cli.node.look import Look
 from ganeti_hv_kvm.cli.node.taps import NETWORK
 
@@ -57,7 +57,7 @@ def diagnoses(looks: Iterable[Look], youngest: float = YOUNGEST) -> Iterator[Dia
 def _of_gone(guest: LocalGuest, youngest: float) -> Iterator[Diagnosis]:
     name = quote(guest.name)
     stale = [path for path in _removable(guest) if _is_there(path)]
-    if guest.shutdown.exists():
+    if is_there(guest.shutdown):
         yield Diagnosis(
             note(
                 "files",
@@ -77,7 +77,7 @@ def _of_gone(guest: LocalGuest, youngest: float) -> Iterator[Diagnosis]:
             ),
             steps,
         )
-    if guest.runtime.exists():
+    if is_there(guest.runtime):
         yield Diagnosis(
             note(
                 "files",
@@ -99,7 +99,7 @@ def _of_running(guest: LocalGuest, pid: int) -> Iterator[Diagnosis]:
                 f" {pid}, which holds its lock or its monitor: the kernel is believed",
             )
         )
-    if not guest.runtime.exists():
+    if not is_there(guest.runtime):
         yield Diagnosis(
             trouble(
                 "files",
@@ -108,7 +108,7 @@ def _of_running(guest: LocalGuest, pid: int) -> Iterator[Diagnosis]:
                 f"gnt-instance reboot --type=full {quote(guest.name)}",
             )
         )
-    if not guest.qmp.exists():
+    if not is_there(guest.qmp):
         yield Diagnosis(
             trouble(
                 "files",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,10 +165,14 @@ def table_format(options: argparse.Namespace) -> Format:
     return Format(not options.no_headers, options.separator, options.units)
 
 
+#: Seconds: the kernel counts a wait in 32 bits, as milliseconds.
+_LONGEST = 1e6
+
+
 def positive(text: str) -> float:
-    """Read seconds: a number above 0."""
+    """Read seconds: a number above 0, and none that no wait can have."""
     seconds = float(text)
-    if not (seconds > 0 and math.isfinite(seconds)):
+    if not 0 < seconds <= _LONGEST:
         raise ValueError(text)
     return seconds
 

@@ -55,4 +55,6 @@ class Parser(argparse.ArgumentParser):
         if extras:
             word = extras[0].partition("=")[0]
             hint = did_you_mean(word, self._option_string_actions) if word[0:1] == "-" else ""
+            if word in self._option_string_actions:
+                hint = f": it goes behind {self.prog!r}"
             self.error(f"nothing is known of {' '.join(extras)!r}{hint}")

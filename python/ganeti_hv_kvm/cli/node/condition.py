@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ganeti_hv_kvm.cli.node import look as looking
 from ganeti_hv_kvm.cli.node import patience, process
-from ganeti_hv_kvm.cli.node.guests import LocalGuest
+from ganeti_hv_kvm.cli.node.guests import LocalGuest, is_there
 from ganeti_hv_kvm.cli.node.look import Look, Question
 from ganeti_hv_kvm.qmp_values import numbers
 from ganeti_hv_kvm.qmp_values.run_state import RunState, quoted
@@ -130,7 +130,7 @@ def _of_silence(
         return Rank.TROUBLE, f"whether it runs cannot be told: {seen.doubt}"
     if seen.condition == "exiting":
         return Rank.TROUBLE, "its process is on its way out, and has not ended"
-    if monitor == looking.GONE and seen.pid is None and seen.guest.shutdown.exists():
+    if monitor == looking.GONE and seen.pid is None and is_there(seen.guest.shutdown):
         return Rank.NOTICE, "its user shut it down"
     reasons = {
         looking.GONE: _why_gone(seen),
@@ -146,7 +146,7 @@ def _why_gone(seen: Look) -> str:
         return "its process is there, and nobody listens on its monitor"
     guest = seen.guest
     files = {"pid file": guest.pidfile, "socket": guest.qmp, "runtime file": guest.runtime}
-    left = [name for name, path in files.items() if path.exists()]
+    left = [name for name, path in files.items() if is_there(path)]
     return f"no QEMU runs; left: {', '.join(left) or 'nothing'}"
 
 

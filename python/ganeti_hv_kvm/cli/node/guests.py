@@ -55,6 +55,11 @@ class LocalGuest(NamedTuple):
         return self.run_directory / "ctrl" / f"{self.name}.shutdown"
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether a guest has this file; a name that is too long for one is no error of others."""
+    return os.path.exists(path)
+
+
 def find_all(run_directory: Path) -> list[LocalGuest]:
     """Give every guest that has a pid file, a monitor's socket or a runtime file here.
 

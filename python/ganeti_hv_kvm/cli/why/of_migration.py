@@ -9,6 +9,7 @@ from shlex import quote
 
 from ganeti_hv_kvm.cli.frame.finding import Finding, note, trouble, unknown
 from ganeti_hv_kvm.cli.frame.output import quoted
+from ganeti_hv_kvm.cli.node.guests import is_there
 from ganeti_hv_kvm.cli.node.inquiry import MIGRATION, STATUS, Inquiry
 
 _ABOUT = "migration"
@@ -42,7 +43,7 @@ def findings(found: Inquiry, departed: Path) -> Iterator[Finding]:
     yield from _now(found)
     name = quote(found.guest.name)
     paused = found.guest.run_directory / "ctrl" / f"{found.guest.name}.migration"
-    if paused.exists() and found.pid is not None:
+    if is_there(paused) and found.pid is not None:
         yield note(
             _ABOUT,
             "it was paused for a migration, and whether it goes on was never settled; the next"

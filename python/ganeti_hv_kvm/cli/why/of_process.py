@@ -9,6 +9,7 @@ from shlex import quote
 from ganeti_hv_kvm.cli.frame.finding import Finding, note, trouble, unknown, well
 from ganeti_hv_kvm.cli.frame.output import quoted
 from ganeti_hv_kvm.cli.frame.table import duration
+from ganeti_hv_kvm.cli.node.guests import is_there
 from ganeti_hv_kvm.cli.node.inquiry import Inquiry
 from ganeti_hv_kvm.cli.node.process import PROC, Process, Thread, name_of
 
@@ -55,7 +56,7 @@ def findings(found: Inquiry) -> Iterator[Finding]:
 
 def _none(found: Inquiry) -> Iterator[Finding]:
     name = quote(found.guest.name)
-    if found.guest.shutdown.exists():
+    if is_there(found.guest.shutdown):
         yield note(
             _ABOUT,
             "no QEMU of it runs here: its user shut it down",
