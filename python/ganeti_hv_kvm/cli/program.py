@@ -87,6 +87,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one command, and give the exit status."""
     words = sys.argv[1:] if argv is None else argv
+    output.prepare_streams()
     status = exit_status.WELL
     try:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -198,3 +199,36 @@ def test_colour_on_a_terminal_alone(monkeypatch, environment):
         assert output.is_coloured() is (not environment)
         assert output.painted("x", output.RED) == ("x" if environment else "\x1b[31mx\x1b[0m")
     os.close(ours)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("word", ["list", "why x", "metrics"])
+def test_closed_streams(word, closed, tmp_path):
+    """Fault: a traceback, and exit status 1, after all was done."""
+    command = f"exec {sys.executable} -m ganeti_hv_kvm {word} --run-dir {tmp_path} {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == (exit_status.FAILED if word == "why x" else exit_status.WELL)
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_what_a_locale_cannot_say_is_escaped(tmp_path):
+    (tmp_path / "pid").mkdir()
+    (tmp_path / "pid" / "b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "ganeti_hv_kvm", "list", "--run-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (exit_status.WRONG, "")
+    assert r"b\xfccher" in done.stdout
+
+
+def test_a_directory_that_may_not_be_read_is_no_missing_one(monkeypatch, tmp_path, capsys):
+    def refused(_self):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    assert cli.main(["list", "--run-dir", str(tmp_path)]) == exit_status.FAILED
+    assert "cannot be read: Permission denied" in capsys.readouterr().err

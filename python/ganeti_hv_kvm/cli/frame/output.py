@@ -5,6 +5,7 @@ What others wrote (names, QEMU's words) is quoted: none of it may move a termina
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ PROGRAM = "ganeti-hv-kvm"
 
 #: SGR parameters (ECMA-48).
 RED, GREEN, YELLOW, BOLD, DIM = "31", "32", "33", "1", "2"
+_STDERR = 2
 _CLEAR_LINE = "\r\x1b[K"
 
 
@@ -71,6 +73,24 @@ def progress(text: str) -> Iterator[None]:
     finally:
         if shown:
             print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
+
+
+def prepare_streams() -> None:
+    """Make stdin, stdout and stderr such that a text can go through, whatever they are.
+
+    Where one is closed (``>&-``, some cron), Python has None in its place; and what is opened next
+    would be it. Where the locale has no character, it is escaped.
+    """
+    # each gets the lowest number that is free
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.dup(spare), mode, encoding="utf-8"))
+    os.close(spare)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def give_up_stdout() -> None:

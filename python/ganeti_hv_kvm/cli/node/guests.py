@@ -66,7 +66,11 @@ def find_all(run_directory: Path) -> list[LocalGuest]:
     Raises:
         CommandError: a directory cannot be read, so that nobody can tell.
     """
-    if not run_directory.is_dir():
+    try:
+        is_directory = run_directory.is_dir()
+    except OSError as err:
+        raise _unreadable(run_directory, str(err.strerror)) from err
+    if not is_directory:
         raise _unreadable(run_directory, "there is no such directory")
     names = {
         *_names_in(run_directory / "pid", ""),
