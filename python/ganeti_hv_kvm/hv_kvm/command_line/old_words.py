@@ -16,7 +16,11 @@ _MACHINE = ("-machine", "-M")
 _IN_MACHINE = {"-no-acpi": "acpi=off", "-no-hpet": "hpet=off"}
 #: Switch with a value -> the property of -run-with that took its place.
 _IN_RUN_WITH = {"-chroot": "chroot", "-runas": "user"}
-_SOUND = "-soundhw"
+#: Switch without a value -> the same.
+_ON_IN_RUN_WITH = {"-async-teardown": "async-teardown"}
+_SOUND, _WATCHDOG = "-soundhw", "-watchdog"
+#: How QEMU's own window is turned, which no guest of Ganeti's has -> whether it has a value.
+_OF_A_WINDOW = {"-portrait": False, "-rotate": True}
 
 
 def translate(command: Sequence[str], facts: QemuFacts) -> list[str]:
@@ -32,7 +36,13 @@ def translate(command: Sequence[str], facts: QemuFacts) -> list[str]:
             words.append(word)
         elif word in _IN_MACHINE:
             machine.append(_IN_MACHINE[word])
-        elif word == _SOUND or facts.runs_with(_IN_RUN_WITH[word]):
+        elif word in _OF_A_WINDOW:
+            value_of = word if _OF_A_WINDOW[word] else ""
+        elif word in _ON_IN_RUN_WITH and facts.runs_with(_ON_IN_RUN_WITH[word]):
+            words += ["-run-with", f"{_ON_IN_RUN_WITH[word]}=on"]
+        elif word in (_SOUND, _WATCHDOG) or (
+            word in _IN_RUN_WITH and facts.runs_with(_IN_RUN_WITH[word])
+        ):
             value_of = word
         else:
             words.append(word)  # QEMU will say why not
@@ -40,11 +50,16 @@ def translate(command: Sequence[str], facts: QemuFacts) -> list[str]:
 
 
 def _may_be_lost(word: str) -> bool:
-    return word in _IN_MACHINE or word in _IN_RUN_WITH or word == _SOUND
+    tables = (_IN_MACHINE, _IN_RUN_WITH, _ON_IN_RUN_WITH, _OF_A_WINDOW)
+    return word in (_SOUND, _WATCHDOG) or any(word in table for table in tables)
 
 
 def _with_value(switch: str, value: str, command: Sequence[str]) -> list[str]:
     escaped = value.replace(",", ",,")
+    if switch in _OF_A_WINDOW:
+        return []
+    if switch == _WATCHDOG:
+        return ["-device", value]
     if switch == _SOUND:
         output = "spice" if "-spice" in command else "none"
         return ["-audio", f"driver={output},model={escaped},id=soundhw"]

@@ -239,6 +239,8 @@ def parse(tags: Iterable[str]) -> tuple[Options, list[str]]:
         except ValueError:
             problems.append(f"tag {tag[:_SHOWN]!r}: {name} may be {option.values}")
             continue
+        if found := _OF_A_DISK.fullmatch(name):
+            name = f"disk{int(found[1])}-{found[2]}"  # disk00 is disk0
         if values.setdefault(name, value) != value:
             twice.add(name)
     problems += [f"{name} is given twice, with different values" for name in sorted(twice)]

@@ -37,3 +37,12 @@ def test_without_a_machine():
     assert old_words.translate(["qemu", "-no-acpi"], facts("10.0")) == [
         *("qemu", "-machine", "acpi=off")
     ]
+
+
+def test_of_kvm_extra():
+    words = ["-async-teardown", "-watchdog", "i6300esb,id=w", "-rotate", "90", "-portrait", "-S"]
+    assert old_words.translate(words, facts("10.0")) == [
+        *("-run-with", "async-teardown=on", "-device", "i6300esb,id=w", "-S")
+    ]
+    kept = ["-async-teardown", "-rotate", "90", "-portrait"]
+    assert old_words.translate(kept, facts("7.2")) == kept

@@ -118,6 +118,14 @@ def test_twice() -> None:
     assert problems == ["mtu is given twice, with different values"]
 
 
+def test_two_spellings_of_one_disk_are_twice() -> None:
+    options, problems = guest_options.parse(
+        ["hv-kvm:disk0-iops:5", "hv-kvm:disk00-iops:500", "hv-kvm:disk01-bps:1k"]
+    )
+    assert problems == ["disk0-iops is given twice, with different values"]
+    assert dict(options.values) == {"disk1-bps": 1024}
+
+
 def test_a_wrong_one_costs_no_other() -> None:
     options, problems = guest_options.parse(["hv-kvm:rng", "hv-kvm:mtu:big"])
     assert dict(options.values) == {"rng": True}
