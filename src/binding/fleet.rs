@@ -144,13 +144,21 @@ pub(crate) fn query_fleet(
     };
     let most = max_values(size);
     let mut left = MOST_VALUES.max(most);
-    let read = |(path, answer): (&PathBuf, Answer)| {
+    let mut answers: Vec<_> = sockets.iter().zip(answers).enumerate().collect();
+    // Whoever said much comes last: its values are not made at the cost of the others'.
+    answers.sort_by_key(|(_, (_, answer))| answer.bytes());
+    let read = |(place, (path, answer)): (usize, (&PathBuf, Answer))| {
         let bounds = Bounds::new(most.min(left));
         let built = FleetAnswer::build(py, path, answer, &bounds);
         left -= most.min(left) - bounds.left();
-        built
+        built.map(|built| (place, built))
     };
-    sockets.iter().zip(answers).map(read).collect()
+    let mut built = answers
+        .into_iter()
+        .map(read)
+        .collect::<PyResult<Vec<_>>>()?;
+    built.sort_by_key(|(place, _)| *place);
+    Ok(built.into_iter().map(|(_, answer)| answer).collect())
 }
 
 type Pids = Vec<Option<i32>>;

@@ -6,6 +6,7 @@
 //! out so late: then nothing is sent before the greeting.
 
 mod answer;
+mod budget;
 mod guest_session;
 mod look;
 
@@ -15,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
-use nix::sys::resource::{Resource, getrlimit};
 
 use super::deadline::Interrupted;
 use super::error::{ErrorKind, PeerState, QmpError, Result};
@@ -24,6 +24,7 @@ use super::to_error::{at, why_not_connected};
 use super::transport::{Ended, Wait};
 use crate::errno;
 pub use answer::{Answer, Guest, Question, Verdict};
+use budget::{Budget, most_at_once};
 use guest_session::GuestSession;
 use look::{ProcessState, event, stopped};
 
@@ -83,12 +84,6 @@ fn interrupted() -> QmpError {
     QmpError::new("of any guest".to_owned(), ErrorKind::Interrupted)
 }
 
-/// The other half is for the other threads of this process.
-fn most_at_once() -> usize {
-    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-    usize::try_from(soft / 2).unwrap_or(usize::MAX).max(1)
-}
-
 struct Fleet<'a> {
     guests: &'a [Guest],
     /// The processes that are known by now.
@@ -107,9 +102,7 @@ struct Fleet<'a> {
     seen_stopped: Vec<bool>,
     asked: usize,
     missing: usize,
-    /// What is held of what all guests said.
-    held_bytes: usize,
-    most_bytes: usize,
+    budget: Budget,
 }
 
 impl<'a> Fleet<'a> {
@@ -141,8 +134,7 @@ impl<'a> Fleet<'a> {
             seen_stopped: vec![false; guests.len()],
             asked: 0,
             missing: guests.len(),
-            held_bytes: 0,
-            most_bytes: MOST_BYTES.max(limit),
+            budget: Budget::new(guests.len(), MOST_BYTES.max(limit)),
         })
     }
 
@@ -263,16 +255,14 @@ impl<'a> Fleet<'a> {
             return;
         };
         let was_writing = session.is_writing();
-        let held_before = session.held_bytes();
         let stepped = session.step();
-        self.held_bytes = (self.held_bytes + session.held_bytes()).saturating_sub(held_before);
-        if self.held_bytes > self.most_bytes {
-            let why = format!(
-                "the answers of all guests together have more than {} bytes",
-                self.most_bytes
-            );
-            return self.fail(index, Verdict::Broken, ErrorKind::Protocol { why });
+        self.budget.set(index, session.held_bytes());
+        while let Some(worst) = self.budget.who_holds_too_much() {
+            self.cut(worst);
         }
+        let Some(session) = self.sessions.get(index).and_then(Option::as_ref) else {
+            return;
+        };
         match stepped {
             Ok(true) => self.finish(index, Verdict::Answered, None),
             Err(kind) => {
@@ -285,7 +275,7 @@ impl<'a> Fleet<'a> {
             Ok(false) if session.is_writing() == was_writing => {}
             Ok(false) => {
                 let mut event = event(index, session.is_writing());
-                if let Err(errno) = self.epoll.modify(&*session, &mut event) {
+                if let Err(errno) = self.epoll.modify(session, &mut event) {
                     let kind = session.lost(errno::text(errno));
                     self.fail(index, Verdict::Broken, kind);
                 }
@@ -357,6 +347,23 @@ impl<'a> Fleet<'a> {
         self.answers.into_iter().flatten().collect()
     }
 
+    /// Forgets all that a guest said: it said too much.
+    fn cut(&mut self, index: usize) {
+        let why = format!(
+            "the answers of all guests together have more than {} bytes, and this one most",
+            self.budget.most()
+        );
+        let broken = || ErrorKind::Protocol { why: why.clone() };
+        self.fail(index, Verdict::Broken, broken());
+        let path = self.guests.get(index).map(|guest| &guest.path);
+        if let (Some(Some(answer)), Some(path)) = (self.answers.get_mut(index), path) {
+            answer.replies.clear();
+            answer.verdict = Verdict::Broken;
+            answer.error = Some(at(path, broken()));
+        }
+        self.budget.set(index, 0);
+    }
+
     fn fail(&mut self, index: usize, verdict: Verdict, kind: ErrorKind) {
         if let Some(guest) = self.guests.get(index) {
             self.finish(index, verdict, Some(at(&guest.path, kind)));
@@ -374,7 +381,7 @@ impl<'a> Fleet<'a> {
         if let Some(session) = session {
             // Closing would not do: in a child that another thread forked it stays open.
             let _ = self.epoll.delete(&session);
-            self.held_bytes = self.held_bytes.saturating_sub(session.unread_bytes());
+            self.budget.set(index, session.reply_bytes());
             self.asked -= 1;
             answer.replies = session.into_replies();
         }

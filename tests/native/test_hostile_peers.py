@@ -129,6 +129,29 @@ def test_a_flood_of_values_takes_neither_memory_nor_time(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 450 << 10
 
 
+def test_a_flood_of_values_by_many_is_no_other_guests_matter(tmp_path):
+    """Fault: as many values as may be made of all answers, and the last guest was broken."""
+
+    def answering(value):
+        def behave(peer):
+            peer.send(GREETING)
+            peer.answer(peer.command(), {})
+            peer.answer(peer.command(), value)
+            linger(peer)
+
+        return behave
+
+    flood = answering([0] * 65_000)
+    paths = [tmp_path / f"{number}" for number in range(66)]
+    for path in paths[:-1]:
+        StandIn(path, flood)
+    StandIn(paths[-1], answering([{"cpu-index": 0}]))
+    *many, last = query_fleet(paths, ["query-cpus-fast"], timeout=20)
+    assert last.verdict == "answered"
+    assert last.replies == [[{"cpu-index": 0}]]
+    assert [answer.verdict for answer in many].count("broken") == 1
+
+
 def test_an_error_without_an_id_ends_the_connection_and_is_quoted(connected):
     def behave(peer):
         peer.command()

@@ -489,6 +489,47 @@ fn each_command_has_an_id_and_replies_may_come_in_any_order() {
 }
 
 /// Fault: what a few guests said filled the memory of the whole listing.
+/// Fault: whoever answered last was broken, however little it had said.
+#[test]
+fn who_said_most_pays_for_it_and_nobody_else() {
+    let (ready, all_are) = mpsc::channel();
+    let mut monitors: Vec<Monitor> = (0..4)
+        .map(|_| {
+            let ready = ready.clone();
+            Monitor::run(move |peer| {
+                peer.shake_hands();
+                // together with little more it is too much
+                peer.answer(&format!("\"{}\"", "x".repeat(DEFAULT_LIMIT - 600)));
+                ready.send(()).unwrap();
+                peer.stay();
+            })
+        })
+        .collect();
+    monitors.push(Monitor::run(move |peer| {
+        peer.shake_hands();
+        for _ in 0..4 {
+            all_are.recv().unwrap();
+        }
+        peer.answer(&format!("\"{}\"", "y".repeat(3000)));
+        peer.stay();
+    }));
+    let guests = support::guests(&monitors);
+    let answers = query(
+        &guests,
+        &questions(&["query-a"]),
+        DEFAULT_LIMIT,
+        &within(AMPLE),
+    )
+    .unwrap();
+    assert_eq!(answers[4].verdict, Verdict::Answered);
+    let (broken, kept): (Vec<_>, Vec<_>) = answers[..4]
+        .iter()
+        .partition(|answer| answer.verdict == Verdict::Broken);
+    assert_eq!((broken.len(), kept.len()), (1, 3));
+    assert!(reason(broken[0]).contains("and this one most"));
+    assert!(broken[0].replies.is_empty());
+}
+
 #[test]
 fn the_answers_of_all_guests_are_bounded_together() {
     let monitors: Vec<Monitor> = (0..5)

@@ -83,3 +83,12 @@ pub struct Answer {
     /// Why there are fewer.
     pub error: Option<QmpError>,
 }
+
+impl Answer {
+    /// How many bytes its replies have.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let replies = self.replies.iter().flatten();
+        replies.map(|reply| reply.text().len()).sum()
+    }
+}

@@ -78,12 +78,12 @@ impl<'a> GuestSession<'a> {
 
     /// How many bytes are held of what it said.
     pub(super) fn held_bytes(&self) -> usize {
-        self.reply_bytes + self.unread_bytes()
+        self.reply_bytes + self.session.held_bytes()
     }
 
-    /// How many of them are of no reply that was taken.
-    pub(super) fn unread_bytes(&self) -> usize {
-        self.session.held_bytes()
+    /// How many of them are of replies that were taken.
+    pub(super) fn reply_bytes(&self) -> usize {
+        self.reply_bytes
     }
 
     /// The replies up to now.
