@@ -11,6 +11,7 @@ use pyo3::types::{PyList, PyString};
 use super::command::{command_name, read_bounded, unreadable, write_arguments};
 use super::errors;
 use super::json::{Bounds, Unreadable};
+use super::listed::Listed;
 use super::wait::{default_timeout, timeout as seconds, without_gil};
 use crate::qmp::fleet::{self, Answer, Guest, Question, Verdict};
 use crate::qmp::message::max_values;
@@ -112,7 +113,7 @@ impl FleetAnswer {
 #[pyo3(signature = (paths, commands, *, timeout = None, pids = None, max_message_size = None))]
 pub(crate) fn query_fleet(
     py: Python<'_>,
-    paths: Vec<PathBuf>,
+    paths: Listed<PathBuf>,
     commands: &Bound<'_, PyAny>,
     timeout: Option<f64>,
     pids: Option<&Bound<'_, PyAny>>,
@@ -126,6 +127,7 @@ pub(crate) fn query_fleet(
         .try_iter()?
         .map(|command| question(&command?))
         .collect::<PyResult<Vec<_>>>()?;
+    let Listed(paths) = paths;
     let sockets = paths.clone();
     let size = max_message_size.unwrap_or(fleet::DEFAULT_LIMIT);
     let answers = if let Some(find) = pids.filter(|pids| pids.is_callable()) {
@@ -137,7 +139,8 @@ pub(crate) fn query_fleet(
         finder.raised()?;
         answers?
     } else {
-        let guests = guests(paths, pids.map(PyAnyMethods::extract).transpose()?)?;
+        let pids: Option<Listed<_>> = pids.map(PyAnyMethods::extract).transpose()?;
+        let guests = guests(paths, pids.map(|Listed(pids)| pids))?;
         without_gil(py, limit, |wait| {
             fleet::query(&guests, &questions, size, wait)
         })?
@@ -196,7 +199,7 @@ impl Finder {
     fn find(&self) -> Result<Pids, Interrupted> {
         // None: the interpreter is going away.
         let found = Python::try_attach(|py| {
-            let pids = self.find.call0(py)?.extract(py)?;
+            let Listed(pids) = self.find.call0(py)?.extract(py)?;
             check(&pids, self.count)?;
             Ok(pids)
         });

@@ -9,6 +9,7 @@ mod event;
 mod events;
 mod fleet;
 mod json;
+mod listed;
 mod message;
 mod process;
 mod qmp;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use super::errors;
+use super::listed::Listed;
 use super::wait::watching_signals;
 use crate::process::{self, Doubt, Ending, Found, Handle, Values};
 
@@ -41,9 +42,9 @@ pub(crate) fn find_process(
 #[pyfunction]
 pub(crate) fn find_processes(
     py: Python<'_>,
-    places: Vec<(PathBuf, PathBuf)>,
+    places: Listed<(PathBuf, PathBuf)>,
 ) -> PyResult<Vec<Option<Py<PyAny>>>> {
-    let found: Vec<_> = py.detach(move || places.iter().map(one_of_many).collect());
+    let found: Vec<_> = py.detach(move || places.0.iter().map(one_of_many).collect());
     let as_object = |one| match one {
         Ok(None) => Ok(None),
         Ok(Some((found, values))) => object(py, found, &values).map(Some),

@@ -14,6 +14,7 @@ use super::errors;
 use super::event::QmpEvent;
 use super::events::{QmpEvents, event_names};
 use super::json;
+use super::listed::Listed;
 use super::message::QmpMessage;
 use super::wait::{default_timeout, timeout, without_gil};
 use crate::qmp::codec::DEFAULT_LIMIT;
@@ -243,14 +244,14 @@ impl QmpConnection {
     ///
     /// `fds` are passed to QEMU with the command. `QmpRefusedError` if QEMU says no.
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts values")]
-    #[pyo3(signature = (command, arguments = None, *, timeout = None, fds = Vec::new()),
+    #[pyo3(signature = (command, arguments = None, *, timeout = None, fds = Listed(Vec::new())),
         text_signature = "($self, command, arguments=None, *, timeout=None, fds=())")]
     fn execute_qmp<'py>(
         slf: &Bound<'py, Self>,
         command: &Bound<'py, PyString>,
         arguments: Option<&Bound<'py, PyAny>>,
         timeout: Option<f64>,
-        fds: Vec<RawFd>,
+        fds: Listed<RawFd>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         let limit = this.limit(py, timeout)?;
@@ -259,7 +260,7 @@ impl QmpConnection {
         let call = Call {
             command: &name,
             arguments: text.as_deref(),
-            fds: &fds,
+            fds: &fds.0,
         };
         let reply = without_gil(py, limit, |wait| this.connection.execute(call, wait))?;
         let value = this.read_return(py, &reply)?;
@@ -309,19 +310,19 @@ impl QmpConnection {
 
     /// Sends a message as it is; a command without an id gets one.
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts values")]
-    #[pyo3(signature = (message, *, timeout = None, fds = Vec::new()),
+    #[pyo3(signature = (message, *, timeout = None, fds = Listed(Vec::new())),
         text_signature = "($self, message, *, timeout=None, fds=())")]
     fn send_qmp(
         &self,
         py: Python<'_>,
         message: &Bound<'_, PyAny>,
         timeout: Option<f64>,
-        fds: Vec<RawFd>,
+        fds: Listed<RawFd>,
     ) -> PyResult<()> {
         let limit = self.limit(py, timeout)?;
         let text = json::dumps(QmpMessage::data_of(message)?.as_any(), json::Style::Wire)?;
         let text = text.to_cow()?.into_owned();
-        without_gil(py, limit, |wait| self.connection.send(&text, &fds, wait))
+        without_gil(py, limit, |wait| self.connection.send(&text, &fds.0, wait))
     }
 
     /// The next message, whatever it is; what was kept comes first. `QmpTimeoutError` if none

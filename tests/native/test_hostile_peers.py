@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ganeti_hv_kvm import errors
-from ganeti_hv_kvm._native import OpenTap, QmpConnection, QmpMessage, query_fleet
+from ganeti_hv_kvm._native import OpenTap, QmpConnection, QmpMessage, find_processes, query_fleet
 from native.conftest import AMPLE, linger
 from oracle.stand_in import GREETING, StandIn
 
@@ -251,6 +251,23 @@ def test_an_events_name_may_stand_alone(connected):
 def test_features_that_do_not_exist_are_refused(features):
     with pytest.raises(errors.TapError, match="features"):
         OpenTap(features=features)
+
+
+@pytest.mark.parametrize("length", [1 << 21, 10**12, 1 << 62, 10**30])
+def test_a_list_of_any_length_ends_no_process(connected, length):
+    """Fault: room was made for as many as it says, or else the process was aborted."""
+    connection, many = connected(), range(length)
+    for call in (
+        lambda: connection.execute_qmp("query-status", fds=many),
+        lambda: connection.send_qmp(QmpMessage({"execute": "query-status"}), fds=many),
+        lambda: query_fleet(many, ["query-status"], timeout=1),
+        lambda: query_fleet(["a"], ["query-status"], timeout=1, pids=many),
+        lambda: query_fleet(["/nowhere"], ["query-status"], timeout=1, pids=lambda: many),
+        lambda: find_processes(many),
+    ):
+        with pytest.raises((ValueError, OverflowError)):
+            call()
+    assert connection.is_connected()
 
 
 @pytest.mark.parametrize("text", ["5s", "", "-1", "nan", "inf", "0", "1\n2"])

@@ -159,9 +159,10 @@ class Count(Setting[int]):
         """Give the number; a ValueError for what is none, or out of bounds."""
         word = text.strip()
         # int() takes more than people write: signs, underscores, digits of other scripts
-        if not (word.isascii() and word.isdigit()):
+        # and the rest of a long one is not nothing
+        if not (word.isascii() and word.isdigit()) or len(word) > _SHOWN:
             raise ValueError(text)
-        number = int(word[:_SHOWN])
+        number = int(word)
         if number and not self._least <= number <= self._most:
             raise ValueError(text)
         return number

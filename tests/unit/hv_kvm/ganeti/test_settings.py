@@ -292,3 +292,12 @@ def test_a_slip_in_the_environment_is_a_doubt(monkeypatch):
     monkeypatch.setenv(settings.MIGRATION_TLS.variable, "Require")
     with pytest.raises(errors.HypervisorError, match="migration_tls is to be cannot be told"):
         settings.MIGRATION_TLS.without_doubt()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0" * 60 + "5", "9" * 5000, "5_0", "\N{ARABIC-INDIC DIGIT FIVE}", "+5", "5.0", "0x5", "5 0"],
+)
+def test_a_whole_number_is_written_as_people_do(text):
+    """Fault: of a long one the end was cut off, and the rest was "off"."""
+    assert settings.MIGRATION_CHANNELS.why_not(text)
