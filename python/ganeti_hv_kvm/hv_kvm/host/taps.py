@@ -11,6 +11,7 @@ from ganeti.hypervisor import hv_base
 
 from ganeti_hv_kvm.hv_kvm.devices.description import Features
 from ganeti_hv_kvm.hv_kvm.guest.files import InstanceFiles
+from ganeti_hv_kvm.qmp_values.run_state import quoted
 
 if TYPE_CHECKING:
     from ganeti import objects
@@ -80,9 +81,27 @@ def write_files(host_nics: Sequence[HostNic], files: InstanceFiles) -> None:
         utils.WriteFile(files.nic_file(seq), data=host.tap)
 
 
+def mode(nic: objects.NIC) -> str:
+    """Tell how a NIC is connected (``constants.NIC_MODE_*``).
+
+    Raises:
+        errors.HypervisorError: its parameters do not say; they come from a file, or another node.
+    """
+    told = (nic.nicparams or {}).get(constants.NIC_MODE)
+    if not isinstance(told, str):
+        raise errors.HypervisorError(
+            f"the NIC {quoted(nic.mac)} has no mode in its parameters, so that it cannot be told"
+            " how it is connected"
+        )
+    return told
+
+
 def waits_for_migration(nic: objects.NIC) -> bool:
     """Tell whether the NIC of an incoming guest is set up only once it has arrived.
 
     A route must not lead here while the guest still runs elsewhere.
+
+    Raises:
+        errors.HypervisorError: as ``mode`` does.
     """
-    return bool(nic.nicparams[constants.NIC_MODE] == constants.NIC_MODE_ROUTED)
+    return mode(nic) == constants.NIC_MODE_ROUTED

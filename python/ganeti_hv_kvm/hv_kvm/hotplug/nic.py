@@ -97,12 +97,12 @@ def set_up_again(guest: Guest, dev: HotplugDevice) -> None:
     Where addresses are routed, there is one route for both. A failure is only logged: nothing that
     the guest has was touched.
     """
-    if dev.device.nicparams[constants.NIC_MODE] in _SWITCHED:
-        return
     tap = read_tap(guest.files, dev.seq)
     if not (tap and _is_in_use(tap)):
         return
     try:
+        if taps.mode(dev.device) in _SWITCHED:
+            return
         guest.seams.configure_nic(guest.instance, dev.seq, dev.device, tap)
     except (errors.HypervisorError, OSError) as err:
         logging.warning(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ganeti import constants, errors, utils
@@ -29,16 +29,22 @@ _PHASE = "MIGRATION_PHASE"
 ConfigureNic = Callable[..., None]
 
 
-def _mode(nic: objects.NIC) -> str:
-    return str(nic.nicparams[constants.NIC_MODE])
-
-
 def _has_ext() -> bool:
     return hasattr(constants, "NIC_MODE_EXT")
 
 
 def _is_ext(nic: objects.NIC) -> bool:
-    return _has_ext() and _mode(nic) == constants.NIC_MODE_EXT
+    return _has_ext() and taps.mode(nic) == constants.NIC_MODE_EXT
+
+
+def check(nics: Iterable[objects.NIC]) -> None:
+    """Look whether it is known of each NIC when it is to be set up.
+
+    Raises:
+        errors.HypervisorError: of one it is not.
+    """
+    for nic in nics:
+        taps.mode(nic)
 
 
 def before_arrival(configure: ConfigureNic) -> ConfigureNic:
@@ -65,15 +71,15 @@ def undo(guest: Guest, text: str) -> None:
     if not nic_scripts.are_undone():
         return
     try:
-        known = _nics(text)
+        known = [(nic, taps.waits_for_migration(nic)) for nic in _nics(text)]
     except errors.GenericError as err:
         logging.warning("The NICs of %s are not known, so not undone: %s", guest.name, err)
         return
-    there = [(seq, nic) for seq, nic in enumerate(known) if not taps.waits_for_migration(nic)]
+    there = [(seq, nic) for seq, (nic, waits) in enumerate(known) if not waits]
     nic_scripts.undo_each(guest.instance, guest.files, there)
     # the others were never set up: the clean-up that follows must not undo them
-    for seq, nic in enumerate(known):
-        if taps.waits_for_migration(nic):
+    for seq, (_, waits) in enumerate(known):
+        if waits:
             with contextlib.suppress(OSError):
                 utils.RemoveFile(guest.files.nic_file(seq))
 
@@ -81,10 +87,10 @@ def undo(guest: Guest, text: str) -> None:
 def after_arrival(guest: Guest, text: str) -> None:
     """Set up the NICs that waited for the guest; what fails is only logged: the guest is here."""
     for seq, nic in enumerate(_nics(text)):
-        if not (_mode(nic) == constants.NIC_MODE_ROUTED or _is_ext(nic)):
-            continue
         phase = {"extra_env": {_PHASE: "post"}} if _has_ext() else {}
         try:
+            if not (taps.waits_for_migration(nic) or _is_ext(nic)):
+                continue
             tap = utils.ReadFile(guest.files.nic_file(seq))
             guest.seams.configure_nic(guest.instance, seq, nic, tap, **phase)
         except (OSError, errors.HypervisorError) as err:

@@ -50,6 +50,7 @@ def accept(guest: Guest, text: str, target: str) -> None:
     command, *rest = runtime
     facts = binary.probe(command[0])
     born.check(guest.name, runtime, facts)
+    incoming_nics.check(runtime.kvm_nics)
     offered = info.offer_of(instance, text)
     way.check(guest, offered)
     if info.was_running(instance, text):

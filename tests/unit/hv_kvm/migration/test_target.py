@@ -143,6 +143,25 @@ def test_what_is_no_guest(node, guest, text, why):
     assert node.left() == set()
 
 
+def without_mode(text, nicparams):
+    loaded = json.loads(text)
+    loaded[1][1]["nicparams"] = nicparams
+    return json.dumps(loaded)
+
+
+_NO_MODE = [None, {}, {"mode": []}]
+
+
+@pytest.mark.parametrize("nicparams", _NO_MODE)
+def test_a_nic_that_does_not_say_how_it_is_connected(node, guest, made, nicparams):
+    """Fault: QEMU was started, and then a bare KeyError."""
+    text = without_mode(told(node, made), nicparams)
+    with pytest.raises(errors.HypervisorError, match="has no mode in its parameters"):
+        target.accept(guest, text, HERE)
+    assert node.log == []
+    assert node.left() == set()
+
+
 def test_a_machine_that_is_not_known_here(node, guest, made):
     loaded = json.loads(told(node, made))
     loaded[4]["machine"] = "pc-i440fx-99.0"
@@ -207,6 +226,17 @@ def test_a_guest_that_ran_goes_on(node, guest, accepted):
     node.qemu.run_state = "paused"
     target.finalize(guest, accepted, success=True)
     assert node.qemu.run_state == "running"
+
+
+@pytest.mark.parametrize("nicparams", _NO_MODE)
+def test_a_nic_that_cannot_be_set_up_does_not_keep_the_guest_paused(
+    node, guest, accepted, caplog, nicparams
+):
+    """Fault: a bare KeyError, and the guest stood still for good."""
+    node.qemu.run_state = "paused"
+    target.finalize(guest, without_mode(accepted, nicparams), success=True)
+    assert node.qemu.run_state == "running"
+    assert "has no mode in its parameters" in caplog.text
 
 
 def test_a_guest_that_runs_already_is_left_to_it(node, guest, accepted):
