@@ -15,6 +15,7 @@ from ganeti import errors
 
 from ganeti_hv_kvm.errors import ProcessUnknownError
 from ganeti_hv_kvm.hv_kvm.ganeti import settings
+from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import told_of
 from ganeti_hv_kvm.hv_kvm.guest import files as instance_files
 from ganeti_hv_kvm.hv_kvm.guest import machine_type, process
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
@@ -64,7 +65,8 @@ def reboot(guest: Guest, *, limit: float | None = None) -> None:
         facts = guest.facts()
         if (alias := machine_type.stored(runtime.kvm_cmd)) and facts.machine_of(alias) != alias:
             _keep_machine(guest, runtime.kvm_cmd)
-        start = Start(guest, runtime, facts)
+        with told_of(guest.files.runtime):
+            start = Start(guest, runtime, facts)
         next_start.check(start)
     except (errors.GenericError, OSError) as err:
         raise errors.HypervisorError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from ganeti import errors
 
 from ganeti_hv_kvm.errors import QmpTimeoutError
 from ganeti_hv_kvm.hv_kvm.lifecycle import reboot
+from unit.hv_kvm.node_of_one import instance
 
 NAME = "web1.example.com"
 
@@ -145,3 +148,16 @@ def test_a_qemu_that_cannot_be_ended_is_told(qemu, monkeypatch):
     one = qemu(obeys=False)
     with pytest.raises(errors.HypervisorError, match=f"process {one.process.pid}.*not be ended"):
         end(one, limit=0.2)
+
+
+def test_a_runtime_file_with_odd_values_leaves_the_guest_alone(node):
+    """Fault: a bare TypeError."""
+    made = instance(nics=1)
+    node.running(made)
+    runtime = Path(node.files.runtime)
+    loaded = json.loads(runtime.read_text())
+    loaded[1][0]["nicparams"]["mode"] = [[]]
+    runtime.write_text(json.dumps(loaded))
+    with pytest.raises(errors.HypervisorError, match=r"not rebooted, and still runs.*runtime"):
+        node.hypervisor.RebootInstance(made)
+    assert node.log == []
