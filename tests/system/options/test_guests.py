@@ -197,6 +197,19 @@ def test_devices(hypervisor, tmp_path, qemu, machine):
     assert not devices & rng
 
 
+@QEMUS
+@pytest.mark.parametrize(
+    "extra", ["-device virtio-serial-pci", "-device e1000e -device nec-usb-xhci"]
+)
+def test_devices_of_a_q35_beside_those_of_kvm_extra(hypervisor, tmp_path, qemu, extra):
+    wanted: dict[str, Any] = {"machine_version": "q35", "kvm_extra": extra}
+    made, disks = make(tmp_path, "rng", "watchdog:reset", kvm_path=str(qemu), **wanted)
+    hypervisor.StartInstance(made, disks, True)
+    found = pci_devices(hypervisor)
+    hypervisor.RebootInstance(made)
+    assert pci_devices(hypervisor) == found
+
+
 def test_a_guest_without_balloon_reboots_with_less_memory_to_spare(hypervisor, tmp_path, caplog):
     """minmem was lowered while it ran: it has no balloon that could be told so."""
     made, disks = make(tmp_path, "balloon:off")

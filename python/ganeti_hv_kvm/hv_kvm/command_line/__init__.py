@@ -103,8 +103,9 @@ _TAIL: tuple[Section, ...] = (
     peripherals.usb_devices,
     machine.uuid,
     peripherals.guest_agent,
+    guest_devices.before_extra,
     peripherals.extra,
-    guest_devices.devices,
+    guest_devices.behind_extra,
 )
 
 _STORED: Mapping[str, tuple[Section, ...]] = {

@@ -1,7 +1,8 @@
 """Devices that an instance's tags ask for: random numbers, a watchdog, the news of a panic.
 
 A guest has them, or has them not, from its birth on: they are part of the stored command. On a pc
-QEMU finds their places, behind those of kvm_extra, so that nothing else moves for them.
+QEMU finds their places, behind those of kvm_extra, so that nothing else moves for them. On a q35
+they have places of their own, which QEMU would give to a device of kvm_extra that came before.
 """
 
 from __future__ import annotations
@@ -22,11 +23,29 @@ WATCHDOG = "i6300esb"
 PVPANIC = "pvpanic"
 
 
-def devices(request: StartRequest) -> list[str]:
-    """All of them that are asked for, with what QEMU is to do.
+def before_extra(request: StartRequest) -> list[str]:
+    """The devices of a q35.
 
     Raises HypervisorError for a device that this QEMU does not have.
     """
+    return _of_switch(_words(request), "-device") if request.is_q35 else []
+
+
+def behind_extra(request: StartRequest) -> list[str]:
+    """The devices of any other machine, and what QEMU is to do.
+
+    Raises HypervisorError for a device that this QEMU does not have.
+    """
+    words = _words(request)
+    return _of_switch(words, "-action", "-watchdog-action") if request.is_q35 else words
+
+
+def _of_switch(words: list[str], *switches: str) -> list[str]:
+    pairs = zip(words[::2], words[1::2], strict=True)
+    return [word for switch, value in pairs if switch in switches for word in (switch, value)]
+
+
+def _words(request: StartRequest) -> list[str]:
     options = request.options
     words: list[str] = []
     if options.is_on("rng", False):

@@ -69,6 +69,18 @@ def test_devices_of_a_q35_have_slots_of_their_own() -> None:
     ]
 
 
+def test_devices_of_a_q35_come_before_those_of_kvm_extra() -> None:
+    """Fault: QEMU gave their slots to devices of kvm_extra, and refused theirs."""
+    extra = "-device virtio-net-pci -action watchdog=pause"
+    command = stored("rng", "watchdog:none", machine_version="q35", kvm_extra=extra)
+    assert values(command, "-device")[-3:] == [
+        "virtio-rng-pci,id=hv-kvm-rng,bus=pcie.0,addr=0x1b",
+        "i6300esb,id=hv-kvm-watchdog,bus=pcie.0,addr=0x1c",
+        "virtio-net-pci",
+    ]
+    assert values(command, "-action") == ["watchdog=pause", "watchdog=none"]
+
+
 def test_no_balloon() -> None:
     assert command_line.has_balloon(stored())
     assert not command_line.has_balloon(stored("balloon:off"))
