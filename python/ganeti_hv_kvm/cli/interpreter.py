@@ -130,7 +130,7 @@ def run(
     environment: Mapping[str, str],
     seconds: float,
 ) -> Any:
-    """Let the interpreter run one of this folder's files, and give the JSON of its last line.
+    """Let the interpreter run one of this folder's files, and give the JSON object that it prints.
 
     The file is given as text: that interpreter may not see this package. Its first argument is the
     directory of Ganeti's code, "" for none. Raises `AskError`.
@@ -142,6 +142,7 @@ def run(
             argv,
             capture_output=True,
             text=True,
+            errors="replace",
             cwd="/",
             env=environment,
             timeout=seconds,
@@ -153,11 +154,20 @@ def run(
         raise AskError(f"{runtime.python} gave no answer within {seconds:g} s") from err
     if done.returncode < 0:
         raise AskError(f"{runtime.python} died of signal {-done.returncode} while importing Ganeti")
-    try:
-        return json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError) as err:
+    told = next(filter(None, map(_answer, reversed(done.stdout.splitlines()))), None)
+    if told is None:
         last_words = done.stderr.strip().splitlines()[-1:] or ["nothing"]
-        raise AskError(f"{runtime.python} gave no answer, it said: {last_words[0]}") from err
+        raise AskError(f"{runtime.python} gave no answer, it said: {last_words[0]}")
+    return told
+
+
+def _answer(line: str) -> dict[str, Any] | None:
+    """Read a line of stdout; what a site's code may print when the program ends is none."""
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) else None
 
 
 def _module(facts: Facts) -> str:

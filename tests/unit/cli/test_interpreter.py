@@ -88,11 +88,20 @@ def fake_python(tmp_path: Path, script: str) -> Runtime:
         ("kill -SEGV $$", "died of signal 11 while importing Ganeti"),
         ("echo 'no way' >&2; exit 1", "gave no answer, it said: no way"),
         ("echo not json", "gave no answer, it said: nothing"),
+        ("echo '[1, 2]'; echo 5", "gave no answer, it said: nothing"),
+        (r"printf '\351t\351\n' >&2; exit 1", "gave no answer, it said: .t.$"),
     ],
 )
 def test_pythons_that_do_not_answer(tmp_path: Path, script: str, problem: str) -> None:
     with pytest.raises(AskError, match=problem):
         interpreter.ask(fake_python(tmp_path, script))
+
+
+@pytest.mark.parametrize("noise", ["echo 5", r"printf '\351t\351\n'", "echo '[1]'", "echo"])
+def test_what_a_sites_code_prints_beside_it(tmp_path: Path, noise: str) -> None:
+    """Fault: it was taken for the answer, or was a fault of the command."""
+    python = fake_python(tmp_path, f"{noise}\necho '{{\"a\": 1}}'\n{noise}\n")
+    assert interpreter.run(python, "probe.py", [], {}, 60) == {"a": 1}
 
 
 def test_a_python_that_hangs_is_given_up(tmp_path: Path) -> None:
