@@ -53,6 +53,8 @@ _MOST: Mapping[str | None, tuple[int, str]] = {
     getattr(constants, "HV_DISK_IOPS", None): (guest_options.MOST_OF_A_LIMIT, ""),
     getattr(constants, "HV_DISK_BPS", None): (guest_options.MOST_OF_A_LIMIT, ""),
 }
+# Words with which a guest is never let run: QEMU waits for somebody else's, or ends at once.
+_NO_GUEST = frozenset({"incoming", "preconfig", "version", "help", "h"})
 _LOCKED = re.compile(r"\b(?:mem-lock|mlock)=(?:on|yes|true|y)\b")
 _CPU_LINE = re.compile(r"^(?:x86)?\s+(?P<model>[\w.-]+)", re.MULTILINE)
 _CPU_FLAGS = "Recognized CPUID flags"
@@ -73,6 +75,7 @@ def refusals(hvp: HvParams, facts: QemuFacts) -> Iterator[str]:
     yield from _usb(hvp, facts)
     yield from _memory(hvp, facts)
     yield from _numbers(hvp)
+    yield from _extra(hvp)
 
 
 def _value(hvp: HvParams, name: str) -> str:
@@ -187,3 +190,10 @@ def _numbers(hvp: HvParams) -> Iterator[str]:
     for name, (most, unit) in _MOST.items():
         if name and name in hvp and number_or_zero(hvp, name) > most:
             yield f"{name} is {hvp[name]}, and QEMU takes no more than {most}{unit}"
+
+
+def _extra(hvp: HvParams) -> Iterator[str]:
+    name = constants.HV_KVM_EXTRA
+    for word in _value(hvp, name).split():
+        if word.startswith("-") and word.lstrip("-") in _NO_GUEST:
+            yield f"{name} has {word}, with which QEMU runs no guest"

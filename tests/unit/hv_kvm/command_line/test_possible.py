@@ -36,6 +36,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"usb_devices": "tablet host:zz"}, "'host:zz' cannot be had"),
     ({"machine_version": "isapc"}, "no PCI bus"),
     ({"kvm_pci_reservations": 3}, "slots"),
+    ({"kvm_extra": "-S -incoming defer"}, "with which QEMU runs no guest"),
+    ({"kvm_extra": "--version"}, "with which QEMU runs no guest"),
     ({"migration_downtime": 2_000_001}, "QEMU takes no more than 2000000 (ms)"),
     ({"migration_bandwidth": 10**15}, "(MiB/s)"),
 ]
@@ -44,6 +46,7 @@ TAKEN: list[dict[str, Any]] = [
     {"disk_type": "scsi-cd"},
     {"cdrom_disk_type": "sd"},
     {"vga": "none"},
+    {"kvm_extra": "-name guest=incoming,debug-threads=on -h264 -device help"},
     {"migration_downtime": 2_000_000, "migration_bandwidth": 0},
     {"vga": "std"},
     {"vga": "cirrus"},
