@@ -102,7 +102,7 @@ test-unit: build ## Python units, under Ganeti 3.0, 3.1 and the development vers
 	GANETI_UNDER_TEST=dev $(PYTEST)-dev.xml tests/unit
 	GANETI_UNDER_TEST=next $(PYTEST)-next.xml tests/unit/hv_kvm
 
-test-contract: build ## Ganeti's own suites, and comparisons with the original
+test-contract: build wheel ## Ganeti's own suites, and comparisons with the original
 	$(PYTEST).xml -m "not long$(UNDER_EITHER)" tests/contract
 
 test-faults: build ## What the originals get wrong, and that ours does not
