@@ -2,8 +2,7 @@
 //!
 //! QEMU holds a POSIX write lock on its `-pidfile` for as long as it lives, and the kernel tells
 //! who holds it: whatever the file contains, and whatever a process writes into its own command
-//! line. Where the file was removed, whoever listens on the monitor's socket is the witness; and
-//! where that was removed, too, whoever bound a socket to its name, which the kernel remembers.
+//! line. Where the file was removed, whoever listens on the monitor's socket is the witness.
 //! There are three answers: yes, no, and "cannot tell" ([`Doubt`]). Only ENOENT and ESRCH mean no.
 
 mod end;
@@ -119,13 +118,7 @@ pub fn find(pidfile: &Path, monitor: &Path) -> Result<Option<Found>, Doubt> {
     lock?;
     leaving?;
     listener?;
-    // Both files may have been taken away under a QEMU that lives on (a cleaner of /run): it holds
-    // its disks, and a second one must not be started beside it.
-    let bound = sockets::bound_to_name(monitor)?;
-    Ok(bound.filter(|pid| *pid != ourselves).map(|pid| Found {
-        pid,
-        witness: Witness::Listener,
-    }))
+    Ok(None)
 }
 
 /// The process that the file names, if it is on its way out and may well have written it.

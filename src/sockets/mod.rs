@@ -75,25 +75,7 @@ pub fn listener(path: &Path) -> Result<Option<i32>, Doubt> {
     by_connecting(path)
 }
 
-/// The process that listens on a socket that it once bound to this name, whatever has become of the
-/// file since; None if nobody does, or on a kernel that does not tell.
-///
-/// # Errors
-/// [`Doubt`]: somebody listens, and cannot be seen from here.
-pub fn bound_to_name(path: &Path) -> Result<Option<i32>, Doubt> {
-    let Some(inode) = Table::read().ok().and_then(|table| table.bound_to(path)) else {
-        return Ok(None);
-    };
-    match Holders::of(&[inode]).first(inode) {
-        Some(pid) => Ok(Some(pid)),
-        None => Err(doubt(
-            path,
-            "whoever bound that name cannot be seen from here (another process namespace?)",
-        )),
-    }
-}
-
-/// Who listens, by a connection: the kernel refuses it where nobody listens, and tells who does.
+/// The same by a connection: the kernel refuses it where nobody listens, and tells who does.
 fn by_connecting(path: &Path) -> Result<Option<i32>, Doubt> {
     let cannot = |errno| doubt(path, &errno::text(errno));
     let address = match UnixAddr::new(path) {

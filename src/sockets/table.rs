@@ -94,13 +94,6 @@ impl Table {
             .map(|entry| entry.inode)
     }
 
-    /// The inode of a socket that listens and was bound by exactly this name.
-    pub(super) fn bound_to(&self, name: &Path) -> Option<u32> {
-        let bound =
-            |entry: &&Entry| entry.which == Which::Listening && entry.name.as_deref() == Some(name);
-        self.0.iter().find(bound).map(|entry| entry.inode)
-    }
-
     /// The inodes of everybody's clients.
     #[must_use]
     pub fn all_clients(&self) -> Vec<u32> {

@@ -138,22 +138,6 @@ fn where_the_pid_file_is_gone_the_listener_counts() {
     guest.is_gone();
 }
 
-/// A cleaner of /run took both: the kernel still knows the name that its socket was bound to.
-#[test]
-fn where_both_files_are_gone_the_name_of_the_socket_counts() {
-    let guest = Guest::start(&["listens"]);
-    fs::remove_file(&guest.pidfile).unwrap();
-    fs::remove_file(&guest.monitor).unwrap();
-    guest.is(Witness::Listener);
-    // Something else in its place changes nothing.
-    fs::write(&guest.monitor, "").unwrap();
-    guest.is(Witness::Listener);
-    let other = guest.monitor.with_file_name("other");
-    assert_eq!(find(&guest.pidfile, &other), Ok(None));
-    assert_eq!(guest.end(AMPLE), Ending::Ended(guest.pid()));
-    guest.is_gone();
-}
-
 #[test]
 fn what_cannot_be_read_is_neither_yes_nor_no() {
     let guest = Guest::start(&[]);
