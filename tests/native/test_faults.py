@@ -88,7 +88,7 @@ def test_time_grows_with_the_size_of_a_reply(connected):
         return took
 
     small = min(seconds(4) for _ in range(4))
-    large = min(seconds(16) for _ in range(3))
+    large = min(seconds(16) for _ in range(6))
     assert large < 12 * small, f"16 MiB: {large:.3f} s, 4 MiB: {small:.3f} s"
 
 
