@@ -68,7 +68,6 @@ wheel: .work/stamps/wheel ## The wheel, in .work/dist
 
 wheels: setup ## manylinux2014 wheels for x86-64 and aarch64, in dist
 	@tests/setup/cross_tools.sh
-	@tests/setup/arm64_python.sh
 	@packaging/wheels.sh dist
 
 deb: wheels ## Debian packages for amd64 and arm64, in dist (for Debian 12 and later)

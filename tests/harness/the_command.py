@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
+from pathlib import Path
 
 #: An installed one may lie in another root file system: "chroot /somewhere ganeti-hv-kvm".
 COMMAND = tuple(
@@ -16,3 +18,16 @@ IS_INSTALLED = COMMAND[0] != sys.executable
 PYTHON = (*COMMAND[:-1], "/usr/bin/python3") if IS_INSTALLED else (sys.executable,)
 #: A word of its command line, by which its process is found.
 NAME_IN_PROC = b"/usr/sbin/ganeti-hv-kvm" if IS_INSTALLED else b"ganeti_hv_kvm"
+_AMPLE = 100
+
+
+def call(run: Path | str, *words: str, **rest: object) -> subprocess.CompletedProcess[str]:
+    """Call it for the node with this run directory, to its end."""
+    return subprocess.run(
+        [*COMMAND, *words, "--run-dir", str(run)],
+        capture_output=True,
+        text=True,
+        timeout=_AMPLE,
+        check=False,
+        **rest,  # type: ignore[call-overload]
+    )

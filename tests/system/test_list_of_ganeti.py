@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from harness import instance, node
+from harness import instance, node, the_command
 from harness.guest import KERNEL_ARGS
 
 pytestmark = pytest.mark.qemu
@@ -22,12 +21,7 @@ _AMPLE = 60.0
 def command(hypervisor):
     """Call the command for the hypervisor's node, without any Ganeti to import."""
 
-    def call(*words: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", "ganeti_hv_kvm", *words]
-        argv += ["--run-dir", type(hypervisor)._ROOT_DIR]
-        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_AMPLE)
-
-    return call
+    return partial(the_command.call, type(hypervisor)._ROOT_DIR)
 
 
 def test_what_it_is_and_uses(hypervisor, command, tmp_path):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from harness.the_command import COMMAND
-
-AMPLE = 100
+from harness.the_command import call
 
 Called = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -29,16 +28,4 @@ def run() -> Iterator[Path]:
 @pytest.fixture
 def command(run: Path) -> Called:
     """Call the command for that node."""
-
-    def call(*words: str, **rest: object) -> subprocess.CompletedProcess[str]:
-        argv = [*COMMAND, *words, "--run-dir", str(run)]
-        return subprocess.run(
-            argv,
-            capture_output=True,
-            text=True,
-            timeout=AMPLE,
-            check=False,
-            **rest,  # type: ignore[call-overload]
-        )
-
-    return call
+    return partial(call, run)

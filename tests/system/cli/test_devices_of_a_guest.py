@@ -16,11 +16,10 @@ from ganeti import constants, objects, pathutils, serializer
 
 from ganeti_hv_kvm import QmpConnection
 from harness import golden, instance
-from harness.the_command import COMMAND, IS_INSTALLED
+from harness.the_command import IS_INSTALLED
 
 pytestmark = [pytest.mark.qemu, pytest.mark.rather_3_1]
 NAME = "web1.example.com"
-AMPLE = 100
 #: Each Ganeti words the command in its own way, for the QEMU of its own Debian.
 GENERATION = os.environ.get("GANETI_UNDER_TEST", "3.0")
 
@@ -39,15 +38,6 @@ def started(hypervisor, tmp_path):
     return made
 
 
-@pytest.fixture
-def command(run):
-    def call(*words: str, **rest: object) -> subprocess.CompletedProcess[str]:
-        argv = [*COMMAND, *words, "--run-dir", str(run)]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=AMPLE, check=False)
-
-    return call
-
-
 def give(hypervisor, name, arguments):
     with QmpConnection(hypervisor._InstanceQmpMonitor(NAME)) as qmp:
         qmp.execute_qmp(name, arguments)
@@ -55,10 +45,8 @@ def give(hypervisor, name, arguments):
 
 def comparable(words: list[str]) -> list[str]:
     """Without what a start adds; an installed command may be of a node with another QEMU."""
-    text = "\n".join(word for word in words if word != "-S")
-    return (
-        re.sub(r"(pc-i440fx)-[\d.]+", r"\1", text).split("\n") if IS_INSTALLED else text.split("\n")
-    )
+    kept = [word for word in words if word != "-S"]
+    return [re.sub(r"(pc-i440fx)-[\d.]+", r"\1", word) for word in kept] if IS_INSTALLED else kept
 
 
 def shown(text: str, run: Path, tmp_path: Path) -> str:

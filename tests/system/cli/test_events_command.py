@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from ganeti_hv_kvm import QmpConnection
 from harness import paths
+from harness.the_command import COMMAND
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]  # no Ganeti has a say in it
 AMPLE = 30
@@ -42,9 +42,7 @@ class Guests:
         return QmpConnection(self.run / f"ctrl/{name}.{kind}", AMPLE)
 
     def command(self, *arguments: str) -> list[str]:
-        program = [sys.executable, "-c", "import sys; from ganeti_hv_kvm.cli import main;"
-                   "sys.exit(main(sys.argv[1:]))"]  # fmt: skip
-        return [*program, "events", "--run-dir", str(self.run), *arguments]
+        return [*COMMAND, "events", "--run-dir", str(self.run), *arguments]
 
     def listen(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

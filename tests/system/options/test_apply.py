@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import ganeti
 import pytest
 from ganeti import pathutils
 
+from harness import the_command
 from system.options.test_guests import NAME, limits, make
 
 pytestmark = pytest.mark.only_3_0
@@ -21,15 +21,8 @@ _CODE = Path(ganeti.__file__).resolve().parents[1]
 
 
 def call(hypervisor: Any, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "ganeti_hv_kvm", "apply", NAME, *words, "--ganeti", str(_CODE)]
-    return subprocess.run(
-        [*argv, "--run-dir", type(hypervisor)._ROOT_DIR],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        env=dict(os.environ),
-    )
+    run = type(hypervisor)._ROOT_DIR
+    return the_command.call(run, "apply", NAME, *words, "--ganeti", str(_CODE))
 
 
 def rows(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str, str]]:
@@ -63,21 +56,9 @@ def test_limits_at_once_and_the_rest_later(hypervisor, tmp_path, configured):
     }
     assert limits(hypervisor) == [(500, 0, made.uuid)] * 2
 
-    short = [
-        sys.executable,
-        "-m",
-        "ganeti_hv_kvm",
-        "list",
-        "-o",
-        "name,options",
-        "--json",
-        "--timeout",
-        "60",
-    ]
-    listed = subprocess.run(
-        [*short, "--run-dir", type(hypervisor)._ROOT_DIR],
-        stdout=subprocess.PIPE,
-        check=False,
+    listed = the_command.call(
+        type(hypervisor)._ROOT_DIR,
+        *("list", "-o", "name,options", "--json", "--timeout", "60"),
         env={**os.environ, "PATH": f"{_CODE}:{os.environ['PATH']}"},
     )
     (row,) = json.loads(listed.stdout)["guests"]

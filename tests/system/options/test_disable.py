@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import ganeti
 import pytest
 
-from harness.the_command import COMMAND
+from harness import the_command
 from system.options.test_guests import NAME, make
 
 pytestmark = pytest.mark.only_3_0
@@ -20,15 +19,8 @@ _CODE = Path(ganeti.__file__).resolve().parents[1]
 
 
 def call(hypervisor: Any, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [*COMMAND, "disable", *words, "--ganeti", str(_CODE)]
-    return subprocess.run(
-        [*argv, "--run-dir", type(hypervisor)._ROOT_DIR],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        env=dict(os.environ),
-    )
+    run = type(hypervisor)._ROOT_DIR
+    return the_command.call(run, "disable", *words, "--ganeti", str(_CODE))
 
 
 def test_options_that_are_left_behind_are_named(hypervisor, tmp_path, configured):
