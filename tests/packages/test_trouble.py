@@ -1,7 +1,8 @@
-"""Nodes in trouble, with the package installed in a fresh Debian: what each command says.
+"""Nodes in trouble, with the package installed in Debian 12 and 13: what each command says.
 
 The tests of the command (tests/system/cli) make real guests in each kind of trouble, compare what
-is said with the golden texts, and carry out the advice. Here they call the installed one.
+is said with the golden texts, and carry out the advice. Here they call the installed one. The
+Debian 12 is this machine's own, in a layer, for it has Ganeti and QEMU.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from packages.conftest import LOWER, Root, over
 
 _AMPLE = 1800.0
 #: Debian and the Ganeti that it has.
-_FRESH = {"12": "3.0", "13": "3.1"}
+_GANETI = {"12": "3.0", "13": "3.1"}
 #: The guests are outside of that root file system, on the node that it belongs to.
 _SHARED = ("/dev", "/proc", "/sys", "/tmp", "/run")
 _IN_IT = """
@@ -35,7 +36,7 @@ _IN_IT = """
 """
 
 
-@pytest.fixture(params=_FRESH)
+@pytest.fixture(params=_GANETI)
 def installed(request: pytest.FixtureRequest, deb: Path) -> Iterator[tuple[Root, str]]:
     """A Debian with Ganeti and the package, and its number."""
     lower = LOWER[request.param]
@@ -52,7 +53,7 @@ def test_what_each_command_says_and_whether_its_advice_helps(
     installed: tuple[Root, str],
 ) -> None:
     node, debian = installed
-    generation = _FRESH[debian]
+    generation = _GANETI[debian]
     command = f"chroot {node.layer}/root ganeti-hv-kvm"
     script = _IN_IT.format(shared=" ".join(_SHARED))
     tests = [

@@ -19,25 +19,6 @@ MemorySize = TypedDict("MemorySize", {"base-memory": int, "plugged-memory": int}
 """``query-memory-size-summary``; bytes."""
 
 
-class BalloonInfo(TypedDict):
-    """``query-balloon``; bytes."""
-
-    actual: int
-
-
-class CommandInfo(TypedDict):
-    """An entry of ``query-commands``."""
-
-    name: str
-
-
-class SchemaInfo(TypedDict, total=False):
-    """An entry of ``query-qmp-schema``."""
-
-    name: str
-    features: list[str]
-
-
 class ObjectProperty(TypedDict):
     """An entry of ``qom-list``; an object below has the type ``child<ITS TYPE>``."""
 
@@ -94,14 +75,8 @@ class BlockInfo(TypedDict, total=False):
     inserted: InsertedImage
 
 
-NamedBlockNode = TypedDict("NamedBlockNode", {"node-name": str})
-"""An entry of ``query-named-block-nodes``."""
-
 MemoryBackend = TypedDict("MemoryBackend", {"id": str, "host-nodes": list[int]}, total=False)
 """An entry of ``query-memdev``."""
-
-FdsetInfo = TypedDict("FdsetInfo", {"fdset-id": int, "fd": int})
-"""The reply to ``add-fd``."""
 
 
 class MigrationCapability(TypedDict):

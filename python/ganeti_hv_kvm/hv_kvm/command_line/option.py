@@ -44,6 +44,10 @@ def in_brackets(address: str) -> str:
 
 
 def vcpus_of(command: Sequence[object]) -> int:
-    """How many vCPUs a stored command gives its guest; 1 where it does not say so."""
+    """How many vCPUs Ganeti gave the guest of a stored command; 1 where that does not say so.
+
+    Queues and IOThreads go by it, here and in Ganeti's own module; what QEMU made of all its words
+    is for ``vcpus.count``.
+    """
     smp = (str(value) for word, value in pairwise(command) if word == "-smp")
     return int(next(smp, "1").partition(",")[0])

@@ -56,8 +56,8 @@ def ask(qmp: QmpConnection) -> str:
         errors.HypervisorError: it does not tell.
     """
     told = control.qom_get(qmp, "/machine", "type")
-    name = told.removesuffix(_CLASS) if isinstance(told, str) else told
-    if name == told or not isinstance(name, str) or not NAME.fullmatch(name):
+    name = str(told).removesuffix(_CLASS)
+    if not (isinstance(told, str) and told.endswith(_CLASS) and NAME.fullmatch(name)):
         raise errors.HypervisorError(
             f"QEMU's machine is of type {quoted(told)}, which is none we know"
         )

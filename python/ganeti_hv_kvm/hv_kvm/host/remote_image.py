@@ -1,7 +1,7 @@
 """CD-ROM images on web servers: is the image there, before QEMU is started with it?
 
-Python's web client takes longer to import than all of this package, and few guests start from a
-web server: it is imported when one does.
+Python's web client takes half as long to import as all of this package, and few guests start from
+a web server: it is imported when one does.
 """
 
 from __future__ import annotations
