@@ -10,6 +10,8 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from ganeti_hv_kvm.qmp_values.migration import Migration
+
 
 class NodeState(NamedTuple):
     """What is known of the guest on this node.
@@ -20,6 +22,7 @@ class NodeState(NamedTuple):
         run_state: query-status ("running", "inmigrate", "postmigrate", ...).
         status: query-migrate ("none", "active", "completed", ...).
         error: why the migration failed, in QEMU's words; or why nothing can be told.
+        outgoing: the status is of sending the guest away; else of how it came here.
     """
 
     alive: bool | None = True
@@ -27,6 +30,17 @@ class NodeState(NamedTuple):
     run_state: str = ""
     status: str = "none"
     error: str = ""
+    outgoing: bool = False
+
+    @classmethod
+    def told(cls, migration: Migration, run_state: str) -> NodeState:
+        """Give what a QEMU that answers tells."""
+        return cls(
+            run_state=run_state,
+            status=migration.status,
+            error=migration.error,
+            outgoing=migration.outgoing,
+        )
 
 
 class AtSource(enum.Enum):
@@ -61,6 +75,10 @@ class AtTarget(enum.Enum):
 _WAITING = "inmigrate"
 _MOVING = "finish-migrate"
 _MOVED = "postmigrate"
+_PAUSED = "paused"
+#: Never let run, or reset while it was not running: a reset that the guest asked for in the moment
+#: of its pause is carried out afterwards, and QEMU says this from then on.
+_RESET = "prelaunch"
 
 #: What an abort does, where the state of the migration alone decides.
 _ABORTED: dict[str, AtSource] = {
@@ -102,9 +120,17 @@ def is_at_rest(seen: NodeState) -> bool:
 def has_left(seen: NodeState) -> bool:
     """Whether all of the guest was sent away from here.
 
-    QEMU tells the same status of a guest that once came here by migration, and runs.
+    QEMU tells the same status of a guest that once came here by migration, and runs. One that has
+    left and is reset is no more "postmigrate": guests whose kernel panics did so by themselves.
     """
-    return seen.status == "completed" and seen.run_state in (_MOVING, _MOVED)
+    if seen.status != "completed":
+        return False
+    return seen.run_state in (_MOVING, _MOVED) or (seen.outgoing and seen.run_state == _RESET)
+
+
+def is_paused(seen: NodeState) -> bool:
+    """Whether the guest does nothing until it is told to go on, and nothing else is the matter."""
+    return seen.run_state in (_PAUSED, _RESET)
 
 
 def _source_after_success(seen: NodeState) -> AtSource:
@@ -140,7 +166,7 @@ def at_target(seen: NodeState, success: bool) -> AtTarget:
         return AtTarget.WAIT if success else AtTarget.END
     if not success:
         return AtTarget.KEEP
-    return AtTarget.RESUME if seen.run_state == "paused" else AtTarget.DONE
+    return AtTarget.RESUME if is_paused(seen) else AtTarget.DONE
 
 
 def is_target(seen: NodeState) -> bool:

@@ -53,6 +53,6 @@ class SerialConsole(Closing):
             last = self.lines[-1] if self.lines else "nothing"
             raise TimeoutError(f"the guest did not say it in time; its last line: {last}") from None
         if not data:
-            raise EOFError("QEMU closed the serial console")
+            raise EOFError(f"QEMU closed the serial console; before that: {self.lines[-5:]}")
         *complete, self._rest = (self._rest + data).split(b"\n")
         self.lines += [line.decode("utf-8", "replace").strip() for line in complete]

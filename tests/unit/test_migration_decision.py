@@ -28,8 +28,8 @@ RUN_STATES = (
 # fmt: on
 
 
-def view(status: str, run_state: str) -> NodeState:
-    return NodeState(status=status, run_state=run_state)
+def view(status: str, run_state: str, outgoing: bool = False) -> NodeState:
+    return NodeState(status=status, run_state=run_state, outgoing=outgoing)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,10 @@ def view(status: str, run_state: str) -> NodeState:
         (SILENT, AtSource.END),
         (view("completed", "postmigrate"), AtSource.END),
         (view("completed", "finish-migrate"), AtSource.END),
+        (view("completed", "prelaunch", outgoing=True), AtSource.END),
+        (view("completed", "prelaunch"), AtSource.REFUSE),
+        (view("completed", "running", outgoing=True), AtSource.REFUSE),
+        (view("active", "prelaunch", outgoing=True), AtSource.REFUSE),
         (view("completed", "running"), AtSource.REFUSE),
         (view("completed", "paused"), AtSource.REFUSE),
         (view("active", "running"), AtSource.REFUSE),
@@ -77,6 +81,9 @@ def test_source_after_success(seen, action):
         (view("failed", "postmigrate"), AtSource.STAY),
         (view("completed", "postmigrate"), AtSource.MOVED),
         (view("completed", "finish-migrate"), AtSource.MOVED),
+        # left, and reset afterwards
+        (view("completed", "prelaunch", outgoing=True), AtSource.MOVED),
+        (view("completed", "prelaunch"), AtSource.STAY),
         (view("completed", "running"), AtSource.STAY),  # it came here by migration
         (view("completed", "paused"), AtSource.STAY),
         (view("postcopy-active", "finish-migrate"), AtSource.SPLIT),
@@ -101,7 +108,8 @@ def test_source_after_an_abort(seen, action):
         (view("completed", "running"), True, AtTarget.DONE),
         (view("postcopy-active", "running"), True, AtTarget.DONE),
         (view("completed", "paused"), True, AtTarget.RESUME),
-        (view("completed", "prelaunch"), True, AtTarget.DONE),
+        # reset in the moment of its pause, or started paused: what the source told decides
+        (view("completed", "prelaunch"), True, AtTarget.RESUME),
         (view("completed", "io-error"), True, AtTarget.DONE),
         (GONE, False, AtTarget.CLEAN_UP),
         (SILENT, False, AtTarget.UNKNOWN),
@@ -122,11 +130,13 @@ HANDED_OVER = {"postcopy-active", "postcopy-paused", "postcopy-recover", "colo"}
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("run_state", RUN_STATES)
-def test_no_state_lets_a_guest_run_twice(status, run_state):
-    seen = view(status, run_state)
+@pytest.mark.parametrize("outgoing", [False, True])
+def test_no_state_lets_a_guest_run_twice(status, run_state, outgoing):
+    seen = view(status, run_state, outgoing)
     if status in HANDED_OVER:
         assert at_source(seen, False) in (AtSource.MOVED, AtSource.SPLIT)
-    if status == "completed" and run_state in ("finish-migrate", "postmigrate"):
+    left = ("finish-migrate", "postmigrate", "prelaunch" if outgoing else "")
+    if status == "completed" and run_state in left:
         assert at_source(seen, False) is AtSource.MOVED
     else:
         assert at_source(seen, True) is AtSource.REFUSE

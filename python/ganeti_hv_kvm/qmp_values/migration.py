@@ -33,6 +33,7 @@ class Migration(NamedTuple):
             until that is known.
         speed: bytes a second that are sent.
         seconds: since it was begun.
+        outgoing: it is that of a guest being sent: QEMU counts the guest's memory only then.
     """
 
     status: str = "none"
@@ -44,6 +45,7 @@ class Migration(NamedTuple):
     changed: int = 0
     speed: int = 0
     seconds: float = 0.0
+    outgoing: bool = False
 
 
 class Progress(NamedTuple):
@@ -98,6 +100,7 @@ def read_migration(answer: object) -> Migration:
         # megabits, which are a million bits
         speed=int(_number(ram.get("mbps")) * 1e6 / 8),
         seconds=(_count(told.get("total-time")) or 0) / 1000,
+        outgoing=isinstance(told.get("ram"), dict),
     )
 
 

@@ -273,6 +273,46 @@ def test_after_completion(nodes, make, live):
     assert nodes.run_states(guest["name"]) == ("gone", "running")
 
 
+@EACH_QEMU
+def test_after_completion_of_a_guest_that_is_reset(nodes, make):
+    """A guest whose kernel panics resets itself; in the moment in which it had left, too."""
+    guest = make(nodes, **ONE_PASS)
+    name = guest["name"]
+    info = nodes.begin(guest)
+    nodes.wait(guest)
+    nodes.source.qemu(name, "system_reset")
+    migrants.wait_for(nodes.source, name, "prelaunch")
+    assert "has left this node" in nodes.abort(guest, info)[1]
+    with pytest.raises(RemoteError, match="has left this node"):
+        nodes.source.call("RebootInstance", nodes.of(guest))
+    with pytest.raises(RemoteError, match="has left this node already"):
+        nodes.source.call("MigrateInstance", nodes.of(guest), nodes.address, True)
+    assert nodes.run_states(name) == ("prelaunch", "running")
+    nodes.finish(guest, info)
+    assert nodes.run_states(name) == ("gone", "running")
+
+
+@EACH_QEMU
+@pytest.mark.parametrize("arrives", [True, False])
+def test_one_that_is_reset_while_it_is_paused_for_its_journey(nodes, make, arrives):
+    """QEMU carries out a reset that the guest had asked for, and says "prelaunch" from then on."""
+    guest = make(nodes, **SLOW)
+    name = guest["name"]
+    info = nodes.begin(guest, live=False)
+    migrants.hold(nodes, guest)
+    nodes.source.qemu(name, "system_reset")
+    migrants.wait_for(nodes.source, name, "prelaunch")
+    if not arrives:
+        assert nodes.abort(guest, info, live=False) == ("", "")
+        return runs_at_source(nodes, guest)
+    nodes.source.qemu(name, "migrate-set-parameters", **{"max-bandwidth": 1 << 30})
+    nodes.wait(guest)
+    assert nodes.run_states(name) == ("postmigrate", "prelaunch")
+    nodes.finish(guest, info, live=False)
+    assert nodes.run_states(name) == ("gone", "running")
+    return None
+
+
 def test_only_the_source_hears_of_the_end(nodes, make):
     guest = make(nodes, **ONE_PASS)
     info = nodes.begin(guest)

@@ -24,7 +24,7 @@ def test_what_it_says():
             "total-time": 5,
         }
     )
-    assert told == answers.Migration("active", "", 3, 12, 1, 9, 409600, 2062500, 0.005)
+    assert told == answers.Migration("active", "", 3, 12, 1, 9, 409600, 2062500, 0.005, True)
 
 
 @pytest.mark.parametrize("nonsense", [-1, "fast", None, [], True, 1e300, float("nan")])
@@ -32,6 +32,11 @@ def test_a_speed_that_is_none(nonsense):
     ram = {"mbps": nonsense, "dirty-pages-rate": nonsense, "page-size": 4096}
     told = answers.read_migration({"status": "active", "ram": ram, "total-time": nonsense})
     assert (told.speed, told.changed, told.seconds) == (0, 0, 0.0)
+
+
+def test_one_that_came_here():
+    assert not answers.read_migration({"status": "completed"}).outgoing
+    assert not answers.read_migration({"status": "completed", "ram": "much"}).outgoing
 
 
 def test_it_never_migrated():

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         moved = migration.read_migration(qmp.execute_qmp("query-migrate"))
         before = run_state.ask(qmp)
         if not before.is_running:
-            _check(guest, before, moved.status, options.data_dir)
+            _check(guest, before, moved, options.data_dir)
             qmp.execute_qmp("system_wakeup" if before.status == _SLEEPS else "cont")
         after = run_state.ask(qmp)
     if options.json:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     return exit_status.WELL if after.is_running else exit_status.WRONG
 
 
-def _check(guest: LocalGuest, state: RunState, status: str, data: Path) -> None:
+def _check(guest: LocalGuest, state: RunState, moved: migration.Migration, data: Path) -> None:
     """Raises `CommandError` where it may run on another node, or cannot go on."""
     name = output.quoted(guest.name)
     if state.status in _NEEDS_A_RESET:
@@ -62,12 +62,12 @@ def _check(guest: LocalGuest, state: RunState, status: str, data: Path) -> None:
             f" 'gnt-instance reboot --type=hard {name}'",
             name=guest.name,
         )
-    seen = NodeState(run_state=state.status, status=status)
+    seen = NodeState.told(moved, state.status)
     if state.status in _MOVES or not is_at_rest(seen):
         raise CommandError(
-            f"{name} {state.words}, its migration is '{status}': it may run on the other node, and"
-            " would run twice. Nothing was done; 'ganeti-hv-kvm migration' tells more, and"
-            f" 'gnt-instance migrate --cleanup {name}' settles it",
+            f"{name} {state.words}, its migration is '{moved.status}': it may run on the other"
+            " node, and would run twice. Nothing was done; 'ganeti-hv-kvm migration' tells more,"
+            f" and 'gnt-instance migrate --cleanup {name}' settles it",
             name=guest.name,
         )
     record = departures.directory(data) / guest.name

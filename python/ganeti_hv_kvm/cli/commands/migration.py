@@ -112,7 +112,7 @@ def _look(guest: LocalGuest, timeout: float) -> Seen:
         run_state = told.read_run_state(look.values.get(_STATUS))
     except HypervisorError as err:
         return Seen(nothing, Migration(), Progress(), str(err))
-    state = NodeState(status=migration.status, error=migration.error, run_state=run_state)
+    state = NodeState.told(migration, run_state)
     return Seen(state, migration, told.read_progress(look.values[_MIGRATE]), None)
 
 

@@ -81,9 +81,7 @@ class _Seen(NamedTuple):
             with contextlib.suppress(HypervisorError):
                 told = migration.read_migration(one.values.get(_MIGRATION))
                 state = run_state.read(one.values.get(_STATUS)).status
-                found[one.guest.name] = NodeState(
-                    status=told.status, error=told.error, run_state=state
-                )
+                found[one.guest.name] = NodeState.told(told, state)
         return found
 
 

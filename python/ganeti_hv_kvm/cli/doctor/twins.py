@@ -18,7 +18,7 @@ from ganeti_hv_kvm.cli.frame.output import quoted
 from ganeti_hv_kvm.cli.node import process
 from ganeti_hv_kvm.cli.node.patience import OutOfPatienceError, within
 from ganeti_hv_kvm.cli.node.process import PROC
-from ganeti_hv_kvm.migration_decision import NodeState, has_left, in_words
+from ganeti_hv_kvm.migration_decision import NodeState, has_left, in_words, is_paused
 from ganeti_hv_kvm.qmp_values.run_state import RunState
 
 _FOR_THE_KERNEL = 0.2
@@ -73,10 +73,14 @@ def on_two_nodes(states: dict[str, NodeState]) -> Iterator[Diagnosis]:
         states: by name, what is known of it here.
     """
     for name, state in states.items():
-        if state.run_state not in _ELSEWHERE:
+        # one that has left and was reset is no more "postmigrate"
+        left_and_reset = has_left(state) and is_paused(state)
+        where = _STOPPED_FOR_GOOD if left_and_reset else state.run_state
+        if where not in _ELSEWHERE:
             continue
+        what = "was migrated away, and reset" if left_and_reset else RunState(where).words
         text = (
-            f"{quoted(name)} {RunState(state.run_state).words}. If Ganeti calls its migration a"
+            f"{quoted(name)} {what}. If Ganeti calls its migration a"
             f" success: {in_words(state, True)}; if it calls it off: {in_words(state, False)}"
         )
         if has_left(state):
@@ -84,9 +88,9 @@ def on_two_nodes(states: dict[str, NodeState]) -> Iterator[Diagnosis]:
                 ". Until then this QEMU is left on purpose: without it the watcher would start the"
                 " guest here a second time"
             )
-        advice = _ELSEWHERE[state.run_state]
+        advice = _ELSEWHERE[where]
         # nobody but a person moves it on from there
-        make = trouble if state.run_state == _STOPPED_FOR_GOOD else note
+        make = trouble if where == _STOPPED_FOR_GOOD else note
         yield Diagnosis(make("two QEMUs", text, advice.format(name=quote(name))))
 
 

@@ -10,10 +10,12 @@ from ganeti_hv_kvm.cli.frame.finding import Finding, note, trouble, unknown, wel
 from ganeti_hv_kvm.cli.frame.output import quoted
 from ganeti_hv_kvm.cli.frame.table import duration
 from ganeti_hv_kvm.cli.node import look, masking, process
-from ganeti_hv_kvm.cli.node.inquiry import STATUS, VERSION, Inquiry
+from ganeti_hv_kvm.cli.node.inquiry import MIGRATION, STATUS, VERSION, Inquiry
 from ganeti_hv_kvm.cli.node.patience import OutOfPatienceError, within
 from ganeti_hv_kvm.errors import HypervisorError
+from ganeti_hv_kvm.migration_decision import NodeState, has_left, is_paused
 from ganeti_hv_kvm.qmp_values import run_state
+from ganeti_hv_kvm.qmp_values.migration import read_migration
 
 _ABOUT = "monitor"
 _SHOWN = 120
@@ -123,6 +125,18 @@ def _state(found: Inquiry) -> Finding:
         return unknown("guest", str(err), f"ganeti-hv-kvm qmp {name} query-status")
     if state.is_running:
         return well("guest", state.meaning)
+    if _left_and_was_reset(found, state.status):
+        return trouble("guest", "was migrated away, and reset", _NEXT[_LEFT_OVER].format(name=name))
     make = trouble if state.is_trouble or state.status == _LEFT_OVER else note
     advice = _NEXT.get(state.status, "ganeti-hv-kvm qmp {name} query-status")
     return make("guest", state.words, advice.format(name=name))
+
+
+def _left_and_was_reset(found: Inquiry, run_state: str) -> bool:
+    """Of a guest that was sent and then reset QEMU says "prelaunch"; it must not be let run."""
+    try:
+        migration = read_migration(found.replies.get(MIGRATION))
+    except HypervisorError:
+        return False
+    seen = NodeState.told(migration, run_state)
+    return is_paused(seen) and has_left(seen)

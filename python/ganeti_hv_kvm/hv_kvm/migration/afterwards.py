@@ -24,7 +24,7 @@ from ganeti_hv_kvm.hv_kvm.guest.files import (
 )
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.qemu.verbs import control
-from ganeti_hv_kvm.migration_decision import NodeState, has_left, is_at_rest
+from ganeti_hv_kvm.migration_decision import NodeState, has_left, is_at_rest, is_paused
 
 from . import departure, paused_record
 from .side import ask, is_stopped, monitor
@@ -153,7 +153,7 @@ def _remove_old_keys(guest: Guest) -> None:
 
 
 def _may_go_on(noted: paused_record.Noted, seen: NodeState) -> bool:
-    if noted.run_state != "running" or seen.run_state != "paused" or not is_at_rest(seen):
+    if noted.run_state != "running" or not is_paused(seen) or not is_at_rest(seen):
         return False
     # a migration that is just being begun looks the same for a moment
     return noted.aborted or noted.age > _begun_by_now()

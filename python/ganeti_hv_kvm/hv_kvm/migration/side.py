@@ -77,8 +77,4 @@ def ask(qmp: QmpConnection) -> NodeState:
     """
     # First the migration: a run state that is older than the status could hide a switch-over.
     migration = verbs.query_migrate(qmp)
-    return NodeState(
-        status=migration.status,
-        error=migration.error,
-        run_state=verbs.run_state(qmp),
-    )
+    return NodeState.told(migration, verbs.run_state(qmp))

@@ -20,6 +20,7 @@ from ganeti_hv_kvm.migration_decision import (
     at_source,
     has_left,
     is_at_rest,
+    is_paused,
 )
 
 from . import afterwards, capabilities, departure, endless, info, paused_record, way
@@ -109,7 +110,7 @@ def _take_back(guest: Guest, paused: bool) -> None:
             seen = ask(qmp)
             if not is_at_rest(seen):
                 return
-            if paused and seen.run_state == "paused":
+            if paused and is_paused(seen):
                 control.cont(qmp)
             capabilities.clear_all(guest.instance, qmp)
             endless.stop_slowing_down(guest.name, qmp)
@@ -279,7 +280,7 @@ def _undecided(seen: NodeState) -> AtSource:
 def _stay(guest: Guest, live: bool, *, paused_here: bool) -> None:
     with monitor(guest) as qmp:
         seen = ask(qmp)
-        if seen.run_state in ("paused", "postmigrate"):
+        if is_paused(seen) or seen.run_state == "postmigrate":
             if paused_here or _was_running(guest, live):
                 control.cont(qmp)
             else:

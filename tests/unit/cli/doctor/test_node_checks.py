@@ -52,6 +52,8 @@ def test_what_the_table_of_migrations_says():
         "runs": NodeState(run_state="running"),
         "sends": NodeState(status="device", run_state="finish-migrate"),
         "cancelled": NodeState(status="cancelled", run_state="postmigrate"),
+        "reset": NodeState(status="completed", run_state="prelaunch", outgoing=True),
+        "came-paused": NodeState(status="completed", run_state="prelaunch"),
     }
     found = [one.finding for one in twins.on_two_nodes(states)]
     assert [(one.text.partition(" ")[0], one.level) for one in found] == [
@@ -59,11 +61,19 @@ def test_what_the_table_of_migrations_says():
         ("waits", Level.NOTE),
         ("sends", Level.NOTE),
         ("cancelled", Level.TROUBLE),
+        ("reset", Level.TROUBLE),
     ]
+    assert "migrated away, and reset. If" in found[-1].text
     assert found[0].advice == ("gnt-instance migrate --cleanup moved",)
     for one, ends in zip(
         found,
-        (("END", "MOVED"), ("WAIT", "END"), ("REFUSE", "WAIT"), ("REFUSE", "DOUBTFUL")),
+        (
+            ("END", "MOVED"),
+            ("WAIT", "END"),
+            ("REFUSE", "WAIT"),
+            ("REFUSE", "DOUBTFUL"),
+            ("END", "MOVED"),
+        ),
         strict=True,
     ):
         settled = one.text.partition(". ")[2]

@@ -80,6 +80,19 @@ def test_states(ask, status, level, advice):
 
 
 @pytest.mark.parametrize(
+    ("migration", "advice"),
+    [
+        ({"status": "completed", "ram": {}}, ("gnt-instance migrate --cleanup web1",)),
+        ({"status": "completed"}, ("ganeti-hv-kvm cont web1",)),
+        ({"status": 3, "ram": {}}, ("ganeti-hv-kvm cont web1",)),
+    ],
+)
+def test_a_guest_that_left_and_was_reset(ask, migration, advice):
+    found = ask(query_status={"status": "prelaunch"}, query_migrate=migration)
+    assert list(of_monitor.findings(found))[-1].advice == advice
+
+
+@pytest.mark.parametrize(
     ("seen", "level", "text"),
     [
         ({"verdict": "busy"}, Level.TROUBLE, "it cannot be told who"),
