@@ -1,7 +1,7 @@
 //! Who holds the lock of a pid file, in the kernel's words.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -85,4 +85,46 @@ pub(super) fn look(pidfile: &Path) -> Result<Seen, Doubt> {
 
 fn narrow(constant: i32) -> libc::c_short {
     libc::c_short::try_from(constant).unwrap_or_default()
+}
+
+/// Whether a process has the pid file open though it was removed: QEMU keeps it for its lock.
+pub(super) fn has_removed(pid: i32, pidfile: &Path) -> Result<bool, Doubt> {
+    let cannot = |error: &std::io::Error| {
+        Doubt(format!(
+            "the files that process {pid} has open cannot be read: {error}"
+        ))
+    };
+    let (Some(folder), Some(name)) = (pidfile.parent(), pidfile.file_name()) else {
+        return Ok(false);
+    };
+    let mut removed = own_name(folder).join(name).into_os_string();
+    removed.push(" (deleted)");
+    let links = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(links) => links,
+        Err(error) if is_gone(&error) => return Ok(false),
+        Err(error) => return Err(cannot(&error)),
+    };
+    for link in links {
+        match link.and_then(|link| std::fs::read_link(link.path())) {
+            Ok(target) if target.as_os_str() == removed => return Ok(true),
+            Ok(_) => {}
+            // It was closed meanwhile.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(cannot(&error)),
+        }
+    }
+    Ok(false)
+}
+
+/// A path as the kernel shows it, though its end may not be there: /var/run is a link on Debian.
+fn own_name(path: &Path) -> PathBuf {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Ok(found), ..) => found,
+        (Err(_), Some(parent), Some(name)) => own_name(parent).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }

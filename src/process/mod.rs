@@ -2,7 +2,8 @@
 //!
 //! QEMU holds a POSIX write lock on its `-pidfile` for as long as it lives, and the kernel tells
 //! who holds it: whatever the file contains, and whatever a process writes into its own command
-//! line. Where the file was removed, whoever listens on the monitor's socket is the witness.
+//! line. Where the file was removed, whoever listens on the monitor's socket is the witness; and
+//! where that was removed, too, whoever bound a socket to its name and has the removed pid file open.
 //! There are three answers: yes, no, and "cannot tell" ([`Doubt`]). Only ENOENT and ESRCH mean no.
 
 mod end;
@@ -118,6 +119,23 @@ pub fn find(pidfile: &Path, monitor: &Path) -> Result<Option<Found>, Doubt> {
     lock?;
     leaving?;
     listener?;
+    without_files(pidfile, monitor)
+}
+
+/// A QEMU that lives on after both files were taken away (a cleaner of /run): it has its disks, and
+/// a second one must not be started beside it.
+///
+/// The kernel keeps the name that a socket was bound to; that alone is not enough, for a proxy that
+/// somebody put before the monitor has it, too, and may stay when QEMU has ended.
+fn without_files(pidfile: &Path, monitor: &Path) -> Result<Option<Found>, Doubt> {
+    for pid in sockets::bound_to_name(monitor)? {
+        if lock::has_removed(pid, pidfile)? {
+            return Ok(Some(Found {
+                pid,
+                witness: Witness::Listener,
+            }));
+        }
+    }
     Ok(None)
 }
 

@@ -75,7 +75,29 @@ pub fn listener(path: &Path) -> Result<Option<i32>, Doubt> {
     by_connecting(path)
 }
 
-/// The same by a connection: the kernel refuses it where nobody listens, and tells who does.
+/// The processes that listen on a socket that was once bound to this name, whatever has become of
+/// the file since; none on a kernel that does not tell.
+///
+/// # Errors
+/// [`Doubt`]: somebody listens, and cannot be seen from here.
+pub fn bound_to_name(path: &Path) -> Result<Vec<i32>, Doubt> {
+    let inodes = Table::read().map_or_else(|_| Vec::new(), |table| table.bound_to(path));
+    if inodes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let holders = Holders::of(&inodes);
+    let of = |inode: &u32| {
+        holders.first(*inode).ok_or_else(|| {
+            doubt(
+                path,
+                "whoever bound that name cannot be seen from here (another process namespace?)",
+            )
+        })
+    };
+    inodes.iter().map(of).collect()
+}
+
+/// Who listens, by a connection: the kernel refuses it where nobody listens, and tells who does.
 fn by_connecting(path: &Path) -> Result<Option<i32>, Doubt> {
     let cannot = |errno| doubt(path, &errno::text(errno));
     let address = match UnixAddr::new(path) {

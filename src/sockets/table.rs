@@ -94,6 +94,17 @@ impl Table {
             .map(|entry| entry.inode)
     }
 
+    /// The inodes of the sockets that listen and were bound by exactly this name.
+    pub(super) fn bound_to(&self, name: &Path) -> Vec<u32> {
+        let bound =
+            |entry: &&Entry| entry.which == Which::Listening && entry.name.as_deref() == Some(name);
+        self.0
+            .iter()
+            .filter(bound)
+            .map(|entry| entry.inode)
+            .collect()
+    }
+
     /// The inodes of everybody's clients.
     #[must_use]
     pub fn all_clients(&self) -> Vec<u32> {

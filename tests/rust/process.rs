@@ -43,7 +43,7 @@ time.sleep(600)
 ";
 
 struct Guest {
-    _folder: TempDir,
+    folder: Option<TempDir>,
     pidfile: PathBuf,
     monitor: PathBuf,
     child: Child,
@@ -53,6 +53,12 @@ impl Guest {
     fn start(habits: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let (pidfile, monitor) = (folder.path().join("pid"), folder.path().join("qmp"));
+        let mut guest = Self::with_files(habits, pidfile, monitor);
+        guest.folder = Some(folder);
+        guest
+    }
+
+    fn with_files(habits: &[&str], pidfile: PathBuf, monitor: PathBuf) -> Self {
         let mut child = Command::new("/usr/bin/python3")
             .args(["-c", QEMU])
             .args([&pidfile, &monitor])
@@ -65,7 +71,7 @@ impl Guest {
             .read_line(&mut line)
             .unwrap();
         Self {
-            _folder: folder,
+            folder: None,
             pidfile,
             monitor,
             child,
@@ -107,6 +113,7 @@ impl Drop for Guest {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        drop(self.folder.take());
     }
 }
 
@@ -136,6 +143,49 @@ fn where_the_pid_file_is_gone_the_listener_counts() {
     guest.is(Witness::Listener);
     assert_eq!(guest.end(AMPLE), Ending::Ended(guest.pid()));
     guest.is_gone();
+}
+
+/// A cleaner of /run took both: the kernel still knows the name that its socket was bound to.
+#[test]
+fn where_both_files_are_gone_the_name_of_the_socket_counts() {
+    let guest = Guest::start(&["listens"]);
+    fs::remove_file(&guest.pidfile).unwrap();
+    fs::remove_file(&guest.monitor).unwrap();
+    guest.is(Witness::Listener);
+    // Something else in their places changes nothing.
+    fs::write(&guest.monitor, "").unwrap();
+    fs::write(&guest.pidfile, "1\n").unwrap();
+    guest.is(Witness::Listener);
+    let other = guest.monitor.with_file_name("other");
+    assert_eq!(find(&guest.pidfile, &other), Ok(None));
+    assert_eq!(guest.end(AMPLE), Ending::Ended(guest.pid()));
+    guest.is_gone();
+}
+
+/// The whole directory was taken away, and Ganeti knows it by a link.
+#[test]
+fn where_the_directory_of_both_is_gone_it_is_found_all_the_same() {
+    let link = TempDir::new().unwrap();
+    let folder = TempDir::new().unwrap();
+    let run = link.path().join("run");
+    std::os::unix::fs::symlink(folder.path(), &run).unwrap();
+    fs::create_dir(run.join("pid")).unwrap();
+    let guest = Guest::with_files(&["listens"], run.join("pid/web1"), run.join("web1.qmp"));
+    fs::remove_file(&guest.monitor).unwrap();
+    fs::remove_dir_all(run.join("pid")).unwrap();
+    guest.is(Witness::Listener);
+}
+
+/// Somebody put a proxy before the monitor, and it outlived QEMU and its files.
+#[test]
+fn a_listener_that_never_had_the_pid_file_is_no_qemu() {
+    let guest = Guest::start(&["listens"]);
+    let folder = TempDir::new().unwrap();
+    let pidfile = folder.path().join("pid");
+    fs::remove_file(&guest.monitor).unwrap();
+    assert_eq!(find(&pidfile, &guest.monitor), Ok(None));
+    fs::write(&pidfile, format!("{}\n", guest.pid())).unwrap();
+    assert_eq!(find(&pidfile, &guest.monitor), Ok(None));
 }
 
 #[test]

@@ -254,8 +254,7 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
         Raises:
             errors.HypervisorError: the folders of their files cannot be read.
         """
-        names = listing.names_with_process(self._PIDS_DIR, self._CTRL_DIR)
-        running = listing.running(names, self._InstancePidAlive)
+        running = listing.running(self._names_here(), self._InstancePidAlive)
         self._LookAfterMigrations(running)
         return running
 
@@ -286,10 +285,12 @@ class KVMHypervisor(HotplugMethods, MigrationMethods, HistoricNames, hv_base.Bas
         """
         if self._HasReplaced({**_ASKED_FOR_INFO, **_ASKED_FOR_ALL_INFOS}):
             return listing_by_name.all_infos(self.GetInstanceInfo, self._CONF_DIR)
-        names = set(listing.names_with_process(self._PIDS_DIR, self._CTRL_DIR))
-        names |= set(listing.names_with_runtime(self._CONF_DIR))
-        self._LookAfterMigrations(sorted(names))
-        return listing.all_infos(map(self._Files, sorted(names)))
+        names = self._names_here()
+        self._LookAfterMigrations(names)
+        return listing.all_infos(map(self._Files, names))
+
+    def _names_here(self) -> list[str]:
+        return listing.names_here(self._PIDS_DIR, self._CTRL_DIR, self._CONF_DIR)
 
     def _HasReplaced(self, names: Mapping[str, object]) -> bool:
         """Tell whether another function is in the place of one of ours, here or on the class."""

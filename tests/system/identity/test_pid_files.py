@@ -168,3 +168,19 @@ def test_a_folder_that_cannot_be_read_is_an_error(hypervisor, start):
     finally:
         (root / "pid").unlink()
         shutil.move(root / "elsewhere", root / "pid")
+
+
+def test_where_both_files_are_gone_it_is_not_started_a_second_time(hypervisor, start, listed):
+    """A cleaner of /run took pid file and socket; the runtime file still names the guest."""
+    guest, other = start(2)
+    guest.pidfile.unlink()
+    guest.qmp.unlink()
+    assert listed() == [guest.name, other.name]
+    assert hypervisor.GetInstanceInfo(guest.name)[1] == guest.process.pid
+    with pytest.raises(errors.HypervisorError, match="it runs already"):
+        hypervisor.StartInstance(instance.instance(guest.name), [], False)
+    assert guest.process.poll() is None
+    hypervisor.StopInstance(None, force=True, name=guest.name)
+    guest.process.wait()
+    assert hypervisor.GetInstanceInfo(guest.name) is None
+    assert listed() == [other.name]

@@ -44,13 +44,21 @@ def names_with_runtime(conf_directory: str) -> list[str]:
     return _names_in(conf_directory, _RUNTIME_SUFFIX)
 
 
-def names_with_process(pid_directory: str, ctrl_directory: str) -> list[str]:
-    """Name the instances of which QEMU may run: a pid file or a monitor's socket is there.
+def names_here(pid_directory: str, ctrl_directory: str, conf_directory: str) -> list[str]:
+    """Name the instances of which QEMU may run: one of its files is there.
+
+    Pid file and socket may have been taken away under a QEMU that lives on.
 
     Raises:
         errors.HypervisorError: a directory cannot be read.
     """
-    return sorted({*_names_in(pid_directory), *_names_in(ctrl_directory, _QMP_SUFFIX)})
+    return sorted(
+        {
+            *_names_in(pid_directory),
+            *_names_in(ctrl_directory, _QMP_SUFFIX),
+            *names_with_runtime(conf_directory),
+        }
+    )
 
 
 def running(names: Iterable[str], pid_alive: Callable[[str], tuple[str, int, bool]]) -> list[str]:

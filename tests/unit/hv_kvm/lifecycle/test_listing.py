@@ -17,15 +17,16 @@ def test_runtime_files_by_name_and_nothing_else(tmp_path: Path) -> None:
     assert listing.names_with_runtime(str(tmp_path)) == ["a.example.com", "b"]
 
 
-def test_a_pid_file_or_a_monitor_is_enough(tmp_path: Path) -> None:
-    pids, ctrl = tmp_path / "pid", tmp_path / "ctrl"
-    pids.mkdir()
-    ctrl.mkdir()
+def test_each_of_its_files_is_enough(tmp_path: Path) -> None:
+    pids, ctrl, conf = folders = [tmp_path / name for name in ("pid", "ctrl", "conf")]
+    for folder in folders:
+        folder.mkdir()
+    (conf / "d.runtime").touch()
     (pids / "a").touch()
     (ctrl / "b.qmp").touch()
     (ctrl / "a.qmp").touch()
     (ctrl / "c.monitor").touch()
-    assert listing.names_with_process(str(pids), str(ctrl)) == ["a", "b"]
+    assert listing.names_here(*map(str, folders)) == ["a", "b", "d"]
 
 
 def test_a_folder_that_cannot_be_read_is_no_empty_list(tmp_path: Path) -> None:
