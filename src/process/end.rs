@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 use super::stat::Stat;
-use super::{Condition, Doubt, Witness, condition, find, read_stat};
+use super::{Condition, Doubt, Found, Witness, condition, find, read_stat};
 
 /// What became of a process that was to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +167,7 @@ fn try_to_end(
     };
     // It may have gone, and its number to somebody else, before it was taken hold of.
     let again = find(pidfile, monitor).map_err(doubt)?;
-    if again.map(|again| again.pid) != Some(pid) {
+    if !is_still(pid, again).map_err(doubt)? {
         return Ok(Ending::Nobody);
     }
     let runs = condition(pid).map_err(doubt)? == Condition::Running;
@@ -204,6 +204,45 @@ fn gone_or_hidden(pidfile: &Path, monitor: &Path, pid: i32) -> Result<Ending, En
             pidfile.display(),
             monitor.display()
         )))),
-        _ => Ok(Ending::Nobody),
+        other => is_still(pid, other)
+            .map(|_| Ending::Nobody)
+            .map_err(Ending::CannotTell),
+    }
+}
+
+/// Whether it is the same process at a second look, and not gone.
+///
+/// # Errors
+/// [`Doubt`]: another one has the instance's files now, which nobody asked to end.
+fn is_still(pid: i32, again: Option<Found>) -> Result<bool, Doubt> {
+    match again {
+        Some(other) if other.pid != pid => Err(Doubt(format!(
+            "process {pid} had the instance's files a moment ago, and process {} has them now: \
+             somebody else starts or ends this instance",
+            other.pid
+        ))),
+        Some(_) => Ok(true),
+        None => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_is_not_nobody() {
+        let found = |pid| {
+            Some(Found {
+                pid,
+                witness: Witness::Lock,
+            })
+        };
+        assert_eq!(is_still(7, found(7)), Ok(true));
+        assert_eq!(is_still(7, None), Ok(false));
+        let Err(Doubt(why)) = is_still(7, found(8)) else {
+            panic!("it was taken for nobody");
+        };
+        assert!(why.contains("process 8 has them now"), "{why}");
     }
 }
