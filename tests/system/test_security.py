@@ -7,7 +7,7 @@ import pwd
 from pathlib import Path
 
 import pytest
-from ganeti import constants, pathutils
+from ganeti import constants, errors, pathutils
 
 from harness import guest, instance, paths
 from harness.console import SerialConsole
@@ -15,6 +15,7 @@ from harness.console import SerialConsole
 pytestmark = pytest.mark.rather_3_0
 
 NAME = "web1.example.com"
+NO_USER = 3_999_999_000
 NOBODY = pwd.getpwnam("nobody").pw_uid
 BOOT_TIMEOUT = 90.0
 
@@ -95,6 +96,33 @@ def test_a_reboot_gives_the_user_back_before_it_takes_one(hypervisor, qemu, uid_
     # the pool has one user: a second one could not be had
     hypervisor.RebootInstance(made)
     assert users_of(hypervisor) == {NOBODY}
+    hypervisor.StopInstance(made, force=True)
+    hypervisor.CleanupInstance(NAME)
+
+
+def test_a_reboot_is_refused_where_no_user_of_the_pool_is_left(hypervisor, qemu, uid_pool):
+    """Somebody removed the users from the node; the guest runs on as its number."""
+    made = start(hypervisor, qemu, security_model=constants.HT_SM_POOL, acpi=False)
+    pid = hypervisor.GetInstanceInfo(NAME)[1]
+    names = Path(pathutils.DATA_DIR, f"ssconf_{constants.SS_UID_POOL}")
+    names.write_text(f"{NO_USER}-{NO_USER + 3}\n")
+    with pytest.raises(errors.HypervisorError, match=f"still runs.*User id {NO_USER} of"):
+        hypervisor.RebootInstance(made)
+    assert hypervisor.GetInstanceInfo(NAME)[1] == pid
+    hypervisor.StopInstance(made, force=True)
+    hypervisor.CleanupInstance(NAME)
+    with pytest.raises(errors.HypervisorError, match="has no name on this node"):
+        start(hypervisor, qemu, security_model=constants.HT_SM_POOL)
+    assert hypervisor.ListInstances() == []
+
+
+def test_a_pool_that_has_one_user_among_numbers_without(hypervisor, uid_pool):
+    names = Path(pathutils.DATA_DIR, f"ssconf_{constants.SS_UID_POOL}")
+    names.write_text(f"{NO_USER}-{NO_USER + 3}\n{NOBODY}\n")
+    made = start(hypervisor, str(paths.QEMU), security_model=constants.HT_SM_POOL, acpi=False)
+    hypervisor.RebootInstance(made)
+    assert users_of(hypervisor) == {NOBODY}
+    assert os.listdir(pathutils.UIDPOOL_LOCKDIR) == [str(NOBODY)]
     hypervisor.StopInstance(made, force=True)
     hypervisor.CleanupInstance(NAME)
 

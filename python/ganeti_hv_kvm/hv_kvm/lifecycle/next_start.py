@@ -14,12 +14,12 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ganeti import constants, errors, netutils, pathutils, ssconf, uidpool
+from ganeti import constants, errors, netutils, pathutils
 
 from ganeti_hv_kvm.hv_kvm.command_line.option import parsed
 from ganeti_hv_kvm.hv_kvm.ganeti import generation
 from ganeti_hv_kvm.hv_kvm.ganeti.unfit_values import told_of
-from ganeti_hv_kvm.hv_kvm.host import beside_qemu, files_qemu_opens, run_directories, taps
+from ganeti_hv_kvm.hv_kvm.host import beside_qemu, files_qemu_opens, run_directories, taps, uid_pool
 from ganeti_hv_kvm.hv_kvm.host.taps import HostNic
 from ganeti_hv_kvm.hv_kvm.qemu import dry_run
 
@@ -72,9 +72,7 @@ def _check_user(start: Start) -> None:
     hvp = start.guest.instance.hvparams
     beside_qemu.check_user(hvp)
     if hvp[constants.HV_SECURITY_MODEL] == constants.HT_SM_POOL:
-        ranges = uidpool.ParseUidPool(ssconf.SimpleStore().GetUidPool(), separator="\n")
-        if not ranges:
-            raise errors.HypervisorError("Ganeti's pool of user ids is empty")
+        uid_pool.check()
 
 
 def _check_keymap(start: Start, command: Sequence[str]) -> None:

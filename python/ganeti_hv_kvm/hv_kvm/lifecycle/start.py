@@ -7,12 +7,11 @@ an incoming migration) or leaves nothing.
 from __future__ import annotations
 
 import contextlib
-import pwd
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ganeti import constants, errors, ssconf, uidpool, utils
+from ganeti import constants, errors, uidpool, utils
 
 from ganeti_hv_kvm.hv_kvm import command_line
 from ganeti_hv_kvm.hv_kvm.command_line import AttachedNic, Completion, FirmwareDisk, iothreads
@@ -32,6 +31,7 @@ from ganeti_hv_kvm.hv_kvm.host import (
     firmware_seed,
     nic_scripts,
     taps,
+    uid_pool,
 )
 from ganeti_hv_kvm.hv_kvm.host.taps import HostNic
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
@@ -248,11 +248,7 @@ class Start:
         """
         if self.guest.instance.hvparams[constants.HV_SECURITY_MODEL] != constants.HT_SM_POOL:
             return None
-        ranges = uidpool.ParseUidPool(ssconf.SimpleStore().GetUidPool(), separator="\n")
-        try:
-            uid = uidpool.RequestUnusedUid(set(uidpool.ExpandUidPool(ranges)))
-        except errors.LockError as err:
-            raise errors.HypervisorError(f"Ganeti's pool has no free user id: {err}") from err
+        uid = uid_pool.take()
         try:
             utils.WriteFile(self.guest.files.uidfile, data=uid.AsStr())
         except BaseException:
@@ -286,7 +282,7 @@ class Start:
                 nics=[AttachedNic(host.nic, host.tapfds, host.vhostfds) for host in host_nics],
                 disks=self.runtime.kvm_disks,
                 incoming=self.incoming,
-                pool_user=_user_name(uid.GetUid()) if uid else None,
+                pool_user=uid_pool.name_of(uid.GetUid()) if uid else None,
                 options=self.options,
                 firmware=self._firmware(),
                 memory=None if self.incoming else self._startup_memory(),
@@ -366,12 +362,3 @@ def _read_password(path: str, protocol: str) -> str:
             " most"
         )
     return password
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        raise errors.HypervisorError(
-            f"User id {uid} of Ganeti's pool has no name on this node; QEMU cannot run as that user"
-        ) from None
