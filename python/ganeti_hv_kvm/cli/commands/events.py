@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganeti_hv_kvm.cli.frame import arguments, exit_status, output
-from ganeti_hv_kvm.cli.frame.suggest import did_you_mean
 from ganeti_hv_kvm.cli.node import guests
 from ganeti_hv_kvm.cli.node.process import holder_of
 
@@ -110,7 +109,7 @@ class _Stream:
         for name in missing:
             self._say(
                 f"there is no {output.quoted(name)}{_SUFFIX} in {self._directory}: it does not run"
-                f" here, or its user_shutdown is off{did_you_mean(name, known)}",
+                f" here, or its user_shutdown is off{guests.hint(name, known)}",
                 name,
             )
         with ThreadPoolExecutor(_AT_ONCE) as threads:

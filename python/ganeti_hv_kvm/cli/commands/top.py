@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     top = _Top(options)
     if options.json:
         for _ in arguments.rounds(options):
-            output.write_json({"guests": top.look()}, indent=None)
+            output.write_json({"guests": top.look(), "problems": top.problems}, indent=None)
         return exit_status.WELL
 
     def drawing() -> list[str]:
@@ -78,13 +78,13 @@ class _Top:
         self._options = options
         self._before: dict[str, Figures] = {}
         self._in_trouble: set[object] = set()
-        self._problems: list[str] = []
+        self.problems: list[str] = []
         self._sort: str = options.sort
 
     def look(self) -> Sequence[Row]:
         """Look, and give the rows in their order."""
         found = guests.find_all(self._options.run_dir)
-        chosen, self._problems = guests.choose(found, self._options.names)
+        chosen, self.problems = guests.choose(found, self._options.names)
         read = figures.read(chosen, self._options.timeout)
         rows = [_row(one, self._before.get(one.condition.guest.name)) for one in read]
         self._before = {one.condition.guest.name: one for one in read}
@@ -100,7 +100,7 @@ class _Top:
         words = f"{time.strftime('%H:%M:%S')}  guests: {count}, in trouble: {len(self._in_trouble)}"
         load = " ".join(f"{one:.2f}" for one in os.getloadavg())
         keys = ", ".join(f"{key} {fields[0]}" for key, fields in _KEYS.items())
-        return [f"{words}, load: {load}  ({keys}, q end)", *self._problems, ""]
+        return [f"{words}, load: {load}  ({keys}, q end)", *self.problems, ""]
 
     def press(self, key: str) -> None:
         """Sort as a key says."""

@@ -116,7 +116,7 @@ def choose(
     for word in wanted:
         matches = [guest for guest in guests if means(word, guest.name)]
         if not matches:
-            wrong.append(f"no guest {quoted(word)!r} on this node{did_you_mean(word, known)}")
+            wrong.append(f"no guest {quoted(word)!r} on this node{hint(word, known)}")
         chosen.update((guest.name, guest) for guest in matches)
     return [guest for guest in guests if guest.name in chosen], wrong
 
@@ -124,6 +124,12 @@ def choose(
 def means(word: str, name: str) -> bool:
     """Tell whether a word is the guest's name, the name without its domain, or a pattern of it."""
     return name == word or name.startswith(f"{word}.") or fnmatch.fnmatchcase(name, word)
+
+
+def hint(word: str, known: Sequence[str]) -> str:
+    """Say which of the known guests may be meant, without their domains as the word is."""
+    # a short word is like no name that is long by its domain
+    return did_you_mean(word, known if "." in word else [one.partition(".")[0] for one in known])
 
 
 def find(run_directory: Path, name: str) -> LocalGuest:
@@ -140,5 +146,5 @@ def find(run_directory: Path, name: str) -> LocalGuest:
     if meant:
         names = ", ".join(quoted(one.name) for one in meant)
         raise CommandError(f"{quoted(name)!r} may be each of {names}: write it out", name=name)
-    hint = did_you_mean(name, [guest.name for guest in guests])
-    raise CommandError(f"no guest {quoted(name)!r} on this node{hint}", name=name)
+    meaning = hint(name, [guest.name for guest in guests])
+    raise CommandError(f"no guest {quoted(name)!r} on this node{meaning}", name=name)

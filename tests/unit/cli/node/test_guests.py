@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ganeti_hv_kvm.cli.frame.failure import CommandError
@@ -57,6 +59,14 @@ def test_what_is_not_here(folder):
     assert names(chosen) == ["web1"]
     assert wrong[0].startswith("no guest 'web3.example.com' on this node; did you mean 'web")
     assert wrong[1] == r"no guest 'x\\n' on this node"
+
+
+def test_a_slip_in_a_name_without_its_domain(folder):
+    """Fault: it was compared with whole names alone, which are like none that is short."""
+    says = "no guest 'wbe1' on this node; did you mean 'web1'?"
+    assert guests.choose(guests.find_all(folder), ["wbe1"]) == ([], [says])
+    with pytest.raises(CommandError, match=re.escape(says)):
+        guests.find(folder, "wbe1")
 
 
 def test_one(folder):
