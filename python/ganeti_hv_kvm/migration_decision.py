@@ -128,6 +128,11 @@ def has_left(seen: NodeState) -> bool:
     return seen.run_state in (_MOVING, _MOVED) or (seen.outgoing and seen.run_state == _RESET)
 
 
+def has_arrived(seen: NodeState) -> bool:
+    """Whether the migration that QEMU tells of brought the guest here."""
+    return seen.status == "completed" and not seen.outgoing and not has_left(seen)
+
+
 def is_paused(seen: NodeState) -> bool:
     """Whether the guest does nothing until it is told to go on, and nothing else is the matter."""
     return seen.run_state in (_PAUSED, _RESET)
@@ -182,4 +187,5 @@ def in_words(seen: NodeState, success: bool) -> str:
 
 def decide(seen: NodeState, success: bool) -> AtSource | AtTarget:
     """Decide for this node, as the side that its QEMU tells it is."""
-    return at_target(seen, success) if is_target(seen) else at_source(seen, success)
+    was_target = is_target(seen) or has_arrived(seen)
+    return at_target(seen, success) if was_target else at_source(seen, success)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from ganeti_hv_kvm.hv_kvm.migration.side import GONE, SILENT, UNSEEN, NodeState
-from ganeti_hv_kvm.migration_decision import AtSource, AtTarget, at_source, at_target
+from ganeti_hv_kvm.migration_decision import AtSource, AtTarget, at_source, at_target, decide
 from harness import paths
 
 DOCS = paths.PROJECT / "docs/migration.md"
@@ -123,6 +123,23 @@ def test_source_after_an_abort(seen, action):
 )
 def test_target(seen, success, action):
     assert at_target(seen, success) is action
+
+
+@pytest.mark.parametrize(
+    ("seen", "success", "aborted"),
+    [
+        (view("active", "inmigrate"), AtTarget.WAIT, AtTarget.END),
+        # Fault: one that came here was taken for one that is being sent away.
+        (view("completed", "running"), AtTarget.DONE, AtTarget.KEEP),
+        (view("completed", "paused"), AtTarget.RESUME, AtTarget.KEEP),
+        (view("completed", "running", outgoing=True), AtSource.REFUSE, AtSource.STAY),
+        (view("completed", "postmigrate"), AtSource.END, AtSource.MOVED),
+        (view("active", "running", outgoing=True), AtSource.REFUSE, AtSource.PAUSE),
+        (view("none", "running"), AtSource.REFUSE, AtSource.STAY),
+    ],
+)
+def test_the_side_is_what_qemu_tells(seen, success, aborted):
+    assert (decide(seen, True), decide(seen, False)) == (success, aborted)
 
 
 HANDED_OVER = {"postcopy-active", "postcopy-paused", "postcopy-recover", "colo"}

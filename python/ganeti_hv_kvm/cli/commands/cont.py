@@ -66,8 +66,8 @@ def _check(guest: LocalGuest, state: RunState, moved: migration.Migration, data:
     if state.status in _MOVES or not is_at_rest(seen):
         raise CommandError(
             f"{name} {state.words}, its migration is '{moved.status}': it may run on the other"
-            " node, and would run twice. Nothing was done; 'ganeti-hv-kvm migration' tells more,"
-            f" and 'gnt-instance migrate --cleanup {name}' settles it",
+            f" node, and would run twice. Nothing was done; 'ganeti-hv-kvm migration {name}' tells"
+            f" more, and 'gnt-instance migrate --cleanup {name}' settles it",
             name=guest.name,
         )
     record = departures.directory(data) / guest.name

@@ -12,7 +12,14 @@ from ganeti_hv_kvm.cli.node import look as looking
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
 from ganeti_hv_kvm.cli.node.look import Look
 from ganeti_hv_kvm.errors import HypervisorError
-from ganeti_hv_kvm.migration_decision import NodeState, decide, in_words, is_target
+from ganeti_hv_kvm.migration_decision import (
+    NodeState,
+    at_source,
+    at_target,
+    decide,
+    has_arrived,
+    is_target,
+)
 from ganeti_hv_kvm.qmp_values import migration as told
 from ganeti_hv_kvm.qmp_values.migration import Migration, Progress
 
@@ -121,14 +128,35 @@ def _why_silent(look: Look) -> str:
         return f"whether its QEMU runs here cannot be told: {look.doubt}"
     if look.verdict == looking.GONE and look.pid is None:
         return "its QEMU is not here (any more)"
-    holder = f" ({look.holder})" if look.holder else ""
-    return f"its monitor is {look.verdict}: {look.reason}{holder}"
+    why = f"{look.holder} holds it" if look.holder else look.reason
+    return f"its monitor is {look.verdict}: {why}"
 
 
-def _decisions(seen: Seen) -> dict[str, dict[str, str]]:
+def _decisions(seen: Seen) -> dict[str, dict[str, str | None]]:
     """Say what this node does when Ganeti calls the migration settled."""
-    ends = {"success": decide(seen.state, True), "abort": decide(seen.state, False)}
-    return {when: {"decision": end.name, "meaning": str(end.value)} for when, end in ends.items()}
+    return {
+        when: dict(zip(("decision", "meaning"), _decision(seen.state, success), strict=True))
+        for when, success in (("success", True), ("abort", False))
+    }
+
+
+def _decision(state: NodeState, success: bool) -> tuple[str | None, str]:
+    """Give the decision and its meaning; None where it depends on the side, which is not known."""
+    if state.answers:
+        end = decide(state, success)
+        return end.name, str(end.value)
+    source, target = at_source(state, success), at_target(state, success)
+    if source.name == target.name:
+        return source.name, str(source.value)
+    return None, (
+        f"as its source: {source.value} ({source.name});"
+        f" as its target: {target.value} ({target.name})"
+    )
+
+
+def _in_words(state: NodeState, success: bool) -> str:
+    name, meaning = _decision(state, success)
+    return f"{meaning} ({name})" if name else meaning
 
 
 def _values(guest: LocalGuest, seen: Seen) -> dict[str, object]:
@@ -155,7 +183,7 @@ def _values(guest: LocalGuest, seen: Seen) -> dict[str, object]:
 def _side(seen: Seen) -> str | None:
     if not seen.state.answers:
         return None
-    return "target" if is_target(seen.state) else "source"
+    return "target" if is_target(seen.state) or has_arrived(seen.state) else "source"
 
 
 def _write(options: argparse.Namespace, guest: LocalGuest, seen: Seen) -> None:
@@ -169,9 +197,8 @@ def _write(options: argparse.Namespace, guest: LocalGuest, seen: Seen) -> None:
 def _lines(guest: LocalGuest, seen: Seen) -> list[str]:
     rows = {"Instance": output.quoted(guest.name)}
     if seen.state.answers:
-        words = (
-            "waits for the guest" if _side(seen) == "target" else f"guest {seen.state.run_state}"
-        )
+        is_waiting = is_target(seen.state)
+        words = "waits for the guest" if is_waiting else f"guest {seen.state.run_state}"
         rows["Migration"] = f"{seen.migration.status} ({_side(seen)}; {words})"
         rows.update(_progress(seen))
     if reason := seen.reason or seen.migration.error:
@@ -179,9 +206,9 @@ def _lines(guest: LocalGuest, seen: Seen) -> list[str]:
     for at, blocked in enumerate(seen.progress.blocked):
         rows["Blocked" + " " * at] = blocked  # a key of its own
     if seen.is_under_way or not seen.state.answers or seen.migration.status != "none":
-        rows["Success"] = f"if Ganeti calls it a success: {in_words(seen.state, True)}"
-        rows["Abort"] = f"if Ganeti calls it off: {in_words(seen.state, False)}"
-        other = "source" if _side(seen) == "target" else "target"
+        rows["Success"] = f"if Ganeti calls it a success: {_in_words(seen.state, True)}"
+        rows["Abort"] = f"if Ganeti calls it off: {_in_words(seen.state, False)}"
+        other = {"source": "target", "target": "source"}.get(_side(seen) or "", "other node")
         rows["Elsewhere"] = f"the {other} decides by its own QEMU: ask there"
     width = max(map(len, map(str.rstrip, rows)))
     return [f"{title.rstrip() + ':':<{width + 1}} {text}" for title, text in rows.items()]
