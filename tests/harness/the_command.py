@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -31,3 +32,22 @@ def call(run: Path | str, *words: str, **rest: object) -> subprocess.CompletedPr
         check=False,
         **rest,  # type: ignore[call-overload]
     )
+
+
+def carry_out(
+    advice: str, run: Path | None, *also: str, status: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """A command as it is advised, in a shell; our own for the node with this run directory."""
+    if advice.startswith("ganeti-hv-kvm "):
+        place = [] if run is None else ["--run-dir", str(run)]
+        advice = shlex.join([*COMMAND, *shlex.split(advice)[1:], *place, *also])
+    done = subprocess.run(
+        ["bash", "-c", advice], capture_output=True, text=True, timeout=_AMPLE, check=False
+    )
+    assert done.returncode == status, f"{advice}: {done.stdout}{done.stderr}"
+    return done
+
+
+def advised(text: str) -> list[str]:
+    """The calls of our own command that a text advises, in quotes or at its end."""
+    return re.findall(r"(?:'|: )(ganeti-hv-kvm \S+ [^'\n]+)(?:'|$)", text, re.M)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import troubled
+from harness import golden, troubled
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]  # no Ganeti has a say in it
 _SAMPLE = re.compile(r'[a-z_]+(\{([a-z_]+="(\\.|[^"\\\n])*",?)+\})? -?[0-9.e+-]+')
@@ -44,6 +44,8 @@ def test_metrics(run, command, tap):
     with troubled.node(run, "running", "io-error", "stopped"):
         (run / 'conf/a"b\\c.runtime').touch()
         done = command("metrics")
+        again = command("metrics")  # now it is known since when each is as it is
+    golden.check("metrics.txt", golden.transcript(again, "metrics"), run)
     assert (done.returncode, done.stderr) == (0, "")
     told = samples(done.stdout)
     assert told["ganeti_kvm_up"] == 1
@@ -74,6 +76,9 @@ def test_a_textfile_is_whole_or_as_before(run, command, tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "small", small], check=True)
     try:
         (small / "guests.prom").write_text("x" * 4096)
+        said = command("metrics", "--textfile", str(small / "guests.prom"))
+        said = golden.transcript(said, "metrics", "--textfile", "SMALL/guests.prom")
+        golden.check("metrics-textfile.txt", said.replace(str(small), "SMALL"), run)
         done = command("metrics", "--textfile", str(small / "guests.prom"), "--json")
         assert done.returncode == 3
         assert "No space left" in json.loads(done.stdout)["error"]["text"]
@@ -115,3 +120,20 @@ def test_rates_of_top(run, command, tap):
     (row,) = (row for row in second if row["name"].startswith("running"))
     assert (row["receive"], row["state"]) == (0, "running")
     assert re.search(r"^stopped0.example.com +stopped$", table.stdout, re.MULTILINE)
+
+
+def test_what_top_says(run, command, tap):
+    """Sorted by networks, of which none has sent: by name."""
+    words = ("top", "--count", "2", "--interval", "0.3", "--sort", "n", "--timeout", "2")
+    kinds = ("running", "paused", "io-error", "stopped", "held", "gone")
+    with troubled.node(run, *kinds):
+        done = command(*words)
+        some = ("top", "runing0", "pau*", "--count", "1", "-o", "name,state,memory", "--units", "m")
+        slip = command(*some)
+        told = json.loads(command("top", "runing0", "--count", "1", "--json").stdout)
+    assert told == {
+        "guests": [],
+        "problems": ["no guest 'runing0' on this node; did you mean 'running0'?"],
+    }
+    said = golden.transcript(done, *words) + "\n" + golden.transcript(slip, *some)
+    golden.check("top.txt", said, run)

@@ -1,18 +1,19 @@
-"""``pause``, ``cont``, ``dump``, ``migration``: one real guest, told and asked."""
+"""``pause``, ``cont``, ``dump``, ``forget-departure``: one real guest, told and asked."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import time
+from functools import partial
+from pathlib import Path
 
+import ganeti
 import pytest
+from ganeti import pathutils
 
-from ganeti_hv_kvm import QmpConnection
-from harness import idle_guests, troubled
-from harness.terminal import terminal
-from harness.the_command import COMMAND
+from harness import golden, idle_guests, troubled
+from harness.the_command import advised, carry_out
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]  # no Ganeti has a say in it
 
@@ -20,6 +21,69 @@ pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]  # no Ganeti has a say in 
 def state(guest) -> str:
     with troubled.monitor(guest) as qmp:
         return qmp.execute_qmp("query-status")["status"]
+
+
+def said(command, *words, also=()) -> str:
+    return golden.transcript(command(*words, *also), *words) + "\n"
+
+
+def test_what_pause_and_cont_say(run, command, tmp_path):
+    say = partial(said, command, also=("--data-dir", str(tmp_path)))
+    with troubled.running(run) as guest:
+        text = said(command, "pause", "running0")
+        (goes_on,) = advised(text)
+        assert state(guest) == "paused"
+        text += said(command, "pause", "running0")
+        carry_out(goes_on, run, "--data-dir", str(tmp_path))
+        assert state(guest) == "running"
+        text += say("cont", "running0")
+    for kind in ("paused", "prelaunch", "suspended"):
+        with troubled.KINDS[kind](run):
+            text += say("cont", f"{kind}0")
+    with troubled.io_error(run) as guest:
+        (run / "small/rest").unlink()
+        text += say("cont", "io-error0")
+        assert state(guest) == "running"
+    golden.check("pause-cont.txt", text, run)
+
+
+def test_what_is_said_of_one_that_does_not_answer(run, command):
+    text = ""
+    for kind in ("held", "stopped", "gone"):
+        with troubled.KINDS[kind](run):
+            for word in ("pause", "cont"):
+                text += said(command, word, f"{kind}0", "--timeout", "0.5")
+            if kind != "stopped":  # as soon as two wait there, a third cannot connect
+                text += said(command, "dump", f"{kind}0", "/nowhere/x", "--timeout", "0.5")
+    text += said(command, "pause", "gone0")
+    golden.check("no-answer.txt", text, run)
+
+
+@pytest.fixture
+def departed():
+    """The record that the guest left this node, where Ganeti has it."""
+    record = Path(pathutils.DATA_DIR) / "kvm-departed" / "paused0.example.com"
+    record.parent.mkdir()
+    record.write_text("{}", encoding="utf-8")
+    yield record
+    record.unlink(missing_ok=True)
+    record.parent.rmdir()
+
+
+def test_one_that_left_goes_on_once_that_is_forgotten(run, command, departed):
+    data, code = departed.parents[1], str(Path(ganeti.__file__).parents[1])
+    with troubled.paused(run) as guest:
+        text = said(command, "cont", guest.name, also=("--data-dir", str(data)))
+        (forget,) = advised(text)
+        for _ in range(2):
+            done = carry_out(forget, None, "--ganeti", code)
+            text += golden.transcript(done, *forget.split()[1:]) + "\n"
+        assert state(guest) == "paused"
+        text += said(command, "cont", guest.name, also=("--data-dir", str(data)))
+        assert state(guest) == "running"
+    done = carry_out("ganeti-hv-kvm forget-departure a/b", None, "--ganeti", code, status=3)
+    text += golden.transcript(done, "forget-departure", "a/b")
+    golden.check("forget-departure.txt", text.replace(str(data), "DATA"), run)
 
 
 def test_pause_and_cont(run, command, tmp_path):
@@ -91,10 +155,19 @@ def test_dump(run, command, tmp_path):
         assert file.stat().st_mode & 0o777 == 0o600
         again = command("dump", guest.name, str(file))
         assert (again.returncode, "File exists" in again.stderr) == (3, True)
+        text = golden.transcript(done, "dump", guest.name, "MEMORY") + "\n"
+        text += golden.transcript(again, "dump", guest.name, "MEMORY") + "\n"
         # this guest is no Windows: QEMU refuses, or does not know it
         done = command("dump", guest.name, str(tmp_path / "other"), "--format", "win-dmp")
         assert (done.returncode, state(guest)) == (3, "running")
         assert not (tmp_path / "other").exists()
+    text += golden.transcript(done, "dump", guest.name, "OTHER", "--format", "win-dmp") + "\n"
+    with troubled.paused(run) as guest:
+        done = command("dump", guest.name, str(tmp_path / "other"))
+        assert (done.returncode, state(guest)) == (0, "paused")
+    text += golden.transcript(done, "dump", guest.name, "OTHER")
+    text = text.replace(str(file), "MEMORY").replace(str(tmp_path / "other"), "OTHER")
+    golden.check("dump.txt", text, run)
 
 
 def test_a_dump_without_room_is_not_begun(run, command, tmp_path):
@@ -104,6 +177,7 @@ def test_a_dump_without_room_is_not_begun(run, command, tmp_path):
             done = command("dump", guest.name, str(tmp_path / "memory"))
             assert (done.returncode, state(guest)) == (3, "running")
             assert "may be needed: nothing was done" in done.stderr
+            text = golden.transcript(done, "dump", guest.name, "SMALL/memory") + "\n"
             # compressed, nobody can tell beforehand: it fails, and leaves nothing
             words = ("dump", guest.name, str(tmp_path / "memory"), "--format", "kdump-zlib")
             with (tmp_path / "rest").open("wb") as rest:
@@ -111,80 +185,7 @@ def test_a_dump_without_room_is_not_begun(run, command, tmp_path):
             done = command(*words)
             assert (done.returncode, state(guest)) == (3, "running")
             assert [one.name for one in tmp_path.iterdir()] == ["rest"]
+            text += golden.transcript(done, *words[:2], "SMALL/memory", *words[3:])
+            golden.check("dump-no-room.txt", text.replace(str(tmp_path), "SMALL"), run)
     finally:
         subprocess.run(["umount", tmp_path], check=True)
-
-
-@pytest.fixture
-def pair(run, tmp_path):
-    """A guest that is being sent at a crawl, and the QEMU that waits for it."""
-    target_run = run.parent / "target"
-    address = f"unix:{run.parent}/migrate"
-    waiting = (*troubled._RUNS, "-incoming", address)
-    with (
-        troubled.running(run) as source,
-        idle_guests.running(target_run, 1, machine=waiting, prefix="running") as (target,),
-    ):
-        while not (run.parent / "migrate").exists():  # after its monitor
-            time.sleep(0.05)
-        with troubled.monitor(source) as qmp:
-            qmp.execute_qmp("migrate-set-parameters", {"max-bandwidth": 4096})
-            qmp.execute_qmp("migrate", {"uri": address})
-        yield source, target, target_run
-
-
-def speed_up(source) -> None:
-    with QmpConnection(source.qmp) as qmp:
-        qmp.execute_qmp("migrate-set-parameters", {"max-bandwidth": 1 << 30})
-
-
-def test_a_migration_seen_from_both_sides(run, command, pair):
-    source, target, target_run = pair
-    told = json.loads(command("migration", source.name, "--json").stdout)
-    assert (told["side"], told["status"], told["run_state"]) == ("source", "active", "running")
-    assert told["here"]["success"]["decision"] == "REFUSE"
-    assert told["here"]["abort"]["decision"] == "PAUSE"
-    assert 0 < told["remaining"] <= told["total"]
-    text = command("migration", source.name).stdout
-    assert "Migration: active (source; guest running)" in text
-    assert "if Ganeti calls it off: pause the guest" in text
-    other = [*COMMAND, "migration", target.name, "--run-dir", str(target_run), "--json"]
-    done = subprocess.run(other, capture_output=True, text=True, check=False)
-    told = json.loads(done.stdout)
-    assert (told["side"], told["run_state"]) == ("target", "inmigrate")
-    assert told["here"]["abort"]["decision"] == "END"
-    refused = command("cont", source.name)
-    assert refused.returncode == 0  # it runs
-    done = subprocess.run(
-        [*COMMAND, "cont", target.name, "--run-dir", str(target_run)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, "would run twice" in done.stderr) == (3, True)
-
-
-def test_a_migration_watched_to_its_end(run, command, pair):
-    source, _target, _ = pair
-    with terminal() as screen:
-        words = ["migration", source.name, "--watch", "--interval", "0.2", "--run-dir", str(run)]
-        screen.run([*COMMAND, *words])
-        screen.wait_for(lambda text: "active" in text and "Progress:" in text)
-        speed_up(source)
-        text = screen.wait_for(lambda text: text.rstrip().endswith("ready>"))
-    assert "Migration: completed (source; guest postmigrate)" in text
-    assert "end the stale QEMU, then clean up (END)" in text
-    done = command("cont", source.name)
-    assert (done.returncode, "would run twice" in done.stderr) == (3, True)
-    assert state(source) == "postmigrate"
-
-
-def test_no_migration_and_no_guest(run, command):
-    with troubled.running(run) as guest:
-        done = command("migration", guest.name)
-        assert (done.returncode, done.stdout.splitlines()[1]) == (
-            0,
-            "Migration: none (source; guest running)",
-        )
-    done = command("migration", "nobody", "--json")
-    assert (done.returncode, json.loads(done.stdout)["error"]["name"]) == (3, "nobody")

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from harness import troubled
+from harness import golden, troubled
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]  # no Ganeti has a say in it
 
@@ -31,6 +31,7 @@ def test_a_row_for_each_verdict_trouble_first(run, command):
     with troubled.node(run):
         first = command("list", "--json", "--timeout", "15")
         listed = command("list", "--timeout", "15")
+    golden.check("list.txt", golden.transcript(listed, "list"), run)
     assert first.stderr == ""
     rows = json.loads(first.stdout)["guests"]
     assert [row["name"].removesuffix("0.example.com") for row in rows] == list(EXPECTED)
@@ -69,6 +70,28 @@ def test_names_patterns_and_slips(run, command):
         done = command("list", "none", "--json")
         assert json.loads(done.stdout)["guests"] == []
         assert done.returncode == 3
+
+
+#: Each answer that a person may get of names and fields; the last two are of a node without guests.
+CALLS = (
+    ("runing0.example.com", "pau*", "-o", "name,state"),
+    ("running0.example.com", "-o", "name,maximum,holder,uptime,resident,process"),
+    ("runing0",),
+    ("-o", "name,stat"),
+    ("--separator=:", "-o", "name,vcpus,memory,state"),
+    (),
+    ("none",),
+)
+
+
+def test_what_it_says_of_names_and_fields(run, command):
+    said = ""
+    with troubled.node(run, "paused", "running"):
+        for words in CALLS[:-2]:
+            said += golden.transcript(command("list", *words), "list", *words) + "\n"
+    for words in CALLS[-2:]:
+        said += golden.transcript(command("list", *words), "list", *words) + "\n"
+    golden.check("list-names.txt", said, run)
 
 
 def test_an_empty_node_and_none(run, command):

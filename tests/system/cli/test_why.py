@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ import pytest
 
 from ganeti_hv_kvm import QmpConnection
 from harness import golden, troubled
-from harness.the_command import COMMAND
+from harness.the_command import carry_out
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]
 AMPLE = 60
@@ -37,16 +36,6 @@ def findings(command, run, kind):
 
 def wrong(command, run, kind):
     return [one for one in findings(command, run, kind)[1] if one["level"] == "trouble"]
-
-
-def carry_out(advice, run):
-    """A command as it is advised, in a shell; our own for this node."""
-    if advice.startswith("ganeti-hv-kvm "):
-        words = [*COMMAND, *shlex.split(advice)[1:]]
-        advice = shlex.join([*words, "--run-dir", str(run)])
-    return subprocess.run(
-        ["bash", "-c", advice], capture_output=True, text=True, timeout=AMPLE, check=True
-    )
 
 
 @pytest.mark.parametrize("kind", [*troubled.KINDS, "hanging"])
