@@ -36,6 +36,8 @@ _REPLACED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"\b(fd|vhostfd|fds|vhostfds)=[\d:]+"), r"\1=N"),
     (re.compile(r"-\d{8}T\d{6}Z\b"), "-MOMENT"),
     (re.compile(r"/gnt-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/"), "/GROUP/"),
+    # by then its process may have ended, or still be about to
+    (re.compile(r"(the other side closed it); its process PID .*"), r"\1"),
     (re.compile(r"(monitor: process PID) \(\S+\)"), r"\1 (COMMAND)"),
     (re.compile(r"\S+ \(\d+\) holds"), "COMMAND (PID) holds"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00"), "MOMENT"),

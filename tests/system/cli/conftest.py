@@ -12,6 +12,10 @@ import pytest
 
 from harness.the_command import call
 
+# what others make for their tests is made for the command in the same way
+from system.activation.conftest import installed, venv  # noqa: F401
+from system.options.conftest import configured  # noqa: F401
+
 Called = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ganeti_hv_kvm import QmpConnection
-from harness import paths
+from harness import golden, paths
 from harness.the_command import COMMAND
 
 pytestmark = [pytest.mark.qemu, pytest.mark.only_3_0]  # no Ganeti has a say in it
@@ -81,6 +81,43 @@ def test_events_of_two_guests(guests):
 
 def _wait_until_it_listens(listener: subprocess.Popen[str]) -> None:
     assert "listening to" in listener.stderr.readline()
+
+
+def test_what_it_says_of_what_happens(guests):
+    """One is paused and goes on, the other ends, and who is left is heard."""
+    words = ("events", "--count", "4")
+    with subprocess.Popen(
+        guests.command(*words[1:]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as listener:
+        complaints = [listener.stderr.readline()]
+        told = []
+        for name, command in (("one", "stop"), ("one", "cont"), ("two", "quit"), ("one", "stop")):
+            with guests.monitor(name) as monitor:
+                monitor.execute_qmp(command)
+            told.append(listener.stdout.readline())
+            if command == "quit":
+                complaints.append(listener.stderr.readline())
+        out, err = listener.communicate(timeout=AMPLE)
+    guests.start("two")
+    done = subprocess.CompletedProcess(
+        words, listener.returncode, "".join(told) + out, "".join(complaints) + err
+    )
+    golden.check("events.txt", golden.transcript(done, *words), guests.run)
+
+
+def test_what_it_says_of_who_cannot_be_heard(guests):
+    said = ""
+    for words in (("one", "twoo"), ("none",), ("--event", "STOP")):
+        with guests.monitor("one", "kvmd"):
+            done = guests.listen(*words, "--timeout", "0.5")
+        said += golden.transcript(done, "events", *words, "--timeout", "0.5") + "\n"
+    for name in ("one", "two"):
+        (guests.run / f"ctrl/{name}.kvmd").unlink()
+    said += golden.transcript(guests.listen(), "events") + "\n"
+    (guests.run / "ctrl").rename(guests.run / "elsewhere")
+    said += golden.transcript(guests.listen(), "events")
+    (guests.run / "elsewhere").rename(guests.run / "ctrl")
+    golden.check("events-unheard.txt", said, guests.run)
 
 
 def test_who_holds_a_second_monitor_is_said(guests):
