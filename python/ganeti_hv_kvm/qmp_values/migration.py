@@ -16,6 +16,9 @@ _WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _MOST = (1 << 63) - 1
 #: Characters of a foreign text that are repeated; a reason fits into them.
 MOST_QUOTED = 500
+#: Rates are alike within a tenth: each is the mean of another stretch of time, and in what is sent
+#: are headers, too. Of a guest that writes all that is sent anew, either may be the greater one.
+_ALIKE = 0.1
 _MOST_REASONS = 16
 
 
@@ -73,7 +76,7 @@ class Progress(NamedTuple):
         if self.remaining is None or self.rate is None:
             return None
         gain = self.rate - (self.dirty_rate or 0)
-        return self.remaining / gain if gain > 0 else float("inf")
+        return self.remaining / gain if gain > _ALIKE * self.rate else float("inf")
 
 
 def read_migration(answer: object) -> Migration:
