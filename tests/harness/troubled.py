@@ -27,12 +27,22 @@ _SLEEPS = bytes.fromhex("ba0406 b80024 ef ebfe")  # mov dx, 604; mov ax, 2400; o
 # mov dx, 80; int 13; jmp again
 _WRITES = bytes.fromhex("b80103 bb007c b92000 ba8000 cd13 ebf0")
 
+# Writes to 512 KiB of memory, for ever: mov ax, 1000; mov es, ax; xor di, di; mov cx, 8000;
+# rep stosw; add ah, 10; cmp ah, 90; jb mov es; jmp again
+_WRITES_MEMORY = bytes.fromhex("b80010 8ec0 31ff b90080 f3ab 80c410 80fc90 72ef ebea")
+
 
 def _disk(path: Path, code: bytes) -> tuple[str, ...]:
     with path.open("wb") as image:
         image.write(code.ljust(510, b"\0") + b"\x55\xaa")
         image.truncate(1 << 20)
     return ("-drive", f"file={path},format=raw,if=ide,id=disk0")
+
+
+def writes_memory(path: Path) -> tuple[str, ...]:
+    """A disk whose guest writes memory all the time; two QEMUs may have it."""
+    option, drive = _disk(path, _WRITES_MEMORY)
+    return (option, f"{drive},file.locking=off")
 
 
 @contextmanager
@@ -57,8 +67,8 @@ def wait_for_state(guest: IdleGuest, state: str) -> None:
 
 
 @contextmanager
-def running(run: Path) -> Iterator[IdleGuest]:
-    with _guest(run, "running") as guest:
+def running(run: Path, *machine: str) -> Iterator[IdleGuest]:
+    with _guest(run, "running", *_RUNS, *machine) as guest:
         yield guest
 
 
