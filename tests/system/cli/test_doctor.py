@@ -49,6 +49,13 @@ def lines(text):
     )
 
 
+def says(command, run, name):
+    """What it says of a node in trouble, to a person."""
+    done = command("doctor", *elsewhere(run))
+    assert (done.returncode, done.stderr) == (1, "")
+    golden.check(name, lines(done.stdout), run)
+
+
 def test_a_well_node(run, command):
     with troubled.node(run, "running"):
         done = command("doctor", "--json", *elsewhere(run))
@@ -107,6 +114,7 @@ def test_a_tap_without_a_guest(run, command):
         for fd in fds:
             os.close(fd)
     subprocess.run(["ip", "tuntap", "add", name, "mode", "tap"], check=True)
+    says(command, run, "doctor-tap.txt")
     (told,) = findings(command("doctor", "--json", *elsewhere(run)), "TAP")
     subprocess.run(["bash", "-c", told["advice"][0]], check=True)
     assert findings(command("doctor", "--json", *elsewhere(run)), "TAP") == []
@@ -118,6 +126,7 @@ def test_two_qemus_of_one_instance(run, command):
         for path in (first.pidfile, first.qmp):
             path.unlink()
         with troubled.running(run) as second:
+            says(command, run, "doctor-two-qemus.txt")
             done = command("doctor", "--json", *elsewhere(run))
             (told,) = findings(done, "two QEMUs")
             assert f"process {first.process.pid} calls itself" in told["text"]
@@ -135,6 +144,7 @@ def test_a_full_run_directory(run, command):
     try:
         for name in ("pid", "ctrl", "conf", "nic"):
             (run / name).mkdir()
+        says(command, run, "doctor-full.txt")
         done = command("doctor", "--json", *elsewhere(run))
         (told,) = [one for one in findings(done, "room") if one["level"] == "trouble"]
         assert "KiB left" in told["text"]
