@@ -23,6 +23,10 @@ _RUNS = ("-machine", "pc,accel=tcg", "-smp", "2", "-device", "virtio-balloon-pci
 
 # 16-bit code. PM1a_CNT of QEMU's PC, as its BIOS places it: sleep type 1 is S3.
 _SLEEPS = bytes.fromhex("ba0406 b80024 ef ebfe")  # mov dx, 604; mov ax, 2400; out dx, ax; jmp here
+# The same, sleep type 0: S5, off.
+_SHUTS_DOWN = bytes.fromhex("ba0406 b80020 ef ebfe")
+# mov dx, 505; mov al, 1; out dx, al; jmp here: to pvpanic
+_PANICS = bytes.fromhex("ba0505 b001 ee ebfe")
 # Writes to a sector beyond the first page, for ever: mov ax, 301; mov bx, 7c00; mov cx, 20;
 # mov dx, 80; int 13; jmp again
 _WRITES = bytes.fromhex("b80103 bb007c b92000 ba8000 cd13 ebf0")
@@ -141,6 +145,25 @@ def suspended(run: Path) -> Iterator[IdleGuest]:
 
 
 @contextmanager
+def shut_down(run: Path) -> Iterator[IdleGuest]:
+    """Off, while its QEMU stays."""
+    disk = _disk(run / "shuts-down", _SHUTS_DOWN)
+    with _guest(run, "shut-down", *_RUNS, "-no-shutdown", *disk) as guest:
+        wait_for_state(guest, "shutdown")
+        yield guest
+
+
+@contextmanager
+def panicked(run: Path) -> Iterator[IdleGuest]:
+    with _guest(
+        run, "panicked", *_RUNS, "-device", "pvpanic", "-action", "panic=pause",
+        *_disk(run / "panics", _PANICS),
+    ) as guest:  # fmt: skip
+        wait_for_state(guest, "guest-panicked")
+        yield guest
+
+
+@contextmanager
 def stopped(run: Path) -> Iterator[IdleGuest]:
     with _guest(run, "stopped") as guest:
         guest.stop()
@@ -253,6 +276,8 @@ KINDS = {
     "gone": gone,
     "hostile": hostile,
 }
+#: Not on a node of all of them.
+ALONE = {"hanging": hanging, "shut-down": shut_down, "panicked": panicked}
 
 
 @contextmanager

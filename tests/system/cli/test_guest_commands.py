@@ -47,6 +47,15 @@ def test_what_pause_and_cont_say(run, command, tmp_path):
     golden.check("pause-cont.txt", text, run)
 
 
+def test_what_cont_says_of_one_that_cannot_go_on(run, command):
+    text = ""
+    for kind, what in (("shut-down", "shutdown"), ("panicked", "guest-panicked")):
+        with troubled.ALONE[kind](run) as guest:
+            text += said(command, "cont", guest.name)
+            assert state(guest) == what
+    golden.check("cont-never.txt", text, run)
+
+
 def test_what_is_said_of_one_that_does_not_answer(run, command):
     text = ""
     for kind in ("held", "stopped", "gone"):

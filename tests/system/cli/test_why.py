@@ -38,9 +38,9 @@ def wrong(command, run, kind):
     return [one for one in findings(command, run, kind)[1] if one["level"] == "trouble"]
 
 
-@pytest.mark.parametrize("kind", [*troubled.KINDS, "hanging"])
+@pytest.mark.parametrize("kind", [*troubled.KINDS, *troubled.ALONE])
 def test_what_it_says(run, command, kind):
-    make = {**troubled.KINDS, "hanging": troubled.hanging}[kind]
+    make = {**troubled.KINDS, **troubled.ALONE}[kind]
     if kind == "held":
         with held(run):
             done = command("why", kind + DOMAIN, "--timeout", "8", *elsewhere(run))
