@@ -58,14 +58,28 @@ def test_what_cont_says_of_one_that_cannot_go_on(run, command):
 
 def test_what_is_said_of_one_that_does_not_answer(run, command):
     text = ""
-    for kind in ("held", "stopped", "gone"):
+    for kind in ("held", "gone"):
         with troubled.KINDS[kind](run):
-            for word in ("pause", "cont"):
-                text += said(command, word, f"{kind}0", "--timeout", "0.5")
-            if kind != "stopped":  # as soon as two wait there, a third cannot connect
-                text += said(command, "dump", f"{kind}0", "/nowhere/x", "--timeout", "0.5")
+            for words in (("pause",), ("cont",), ("dump", "/nowhere/x")):
+                called = (words[0], f"{kind}0", *words[1:], "--timeout", "0.5")
+                text += said(command, *called)
+    with troubled.stopped(run):
+        for word in ("pause", "cont"):
+            text += said(command, word, "stopped0", "--timeout", "0.5")
     text += said(command, "pause", "gone0")
     golden.check("no-answer.txt", text, run)
+
+
+@pytest.mark.parametrize("kind", ["stopped", "frozen"])
+def test_why_it_stands_still_is_said_to_each_who_waits(run, command, kind):
+    """Fault: who came third, and cannot even connect, was told that there is no answer."""
+    why = {
+        "stopped": "its process is stopped by a signal",
+        "frozen": "the freezer of its cgroup holds its process",
+    }[kind]
+    with troubled.KINDS[kind](run):
+        *_, last = (command("pause", f"{kind}0", "--timeout", "0.5").stderr for _ in range(3))
+    assert last.endswith(f"; {why}; nothing was done\n"), last
 
 
 @pytest.fixture

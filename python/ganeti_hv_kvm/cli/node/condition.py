@@ -151,9 +151,7 @@ def _why_gone(seen: Look) -> str:
 
 
 def _why_stopped(seen: Look) -> str:
-    if seen.condition == "frozen":
-        return "the freezer of its cgroup holds its process"
-    return "its process is stopped by a signal"
+    return looking.STANDS_STILL.get(str(seen.condition), looking.STANDS_STILL["stopped"])
 
 
 def _process_state(seen: Look) -> str:

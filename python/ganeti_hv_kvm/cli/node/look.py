@@ -22,6 +22,11 @@ ANSWERED, BUSY, STOPPED, GONE, SILENT, BROKEN = (
     "silent",
     "broken",
 )
+#: What a process does that answers nobody until somebody lets it go on.
+STANDS_STILL = {
+    "stopped": "its process is stopped by a signal",
+    "frozen": "the freezer of its cgroup holds its process",
+}
 
 
 class Look(NamedTuple):
@@ -95,7 +100,8 @@ def find(guest: LocalGuest) -> Found:
         return Found(None, str(err))
 
 
-def _condition(pid: int) -> str | None:
+def condition_of(pid: int) -> str | None:
+    """Give what `_native.process_condition` says of a process; None if it cannot be told."""
     from ganeti_hv_kvm import _native
     from ganeti_hv_kvm.errors import ProcessUnknownError
 
@@ -124,7 +130,7 @@ def _seen(guest: LocalGuest, process: Found, answer: FleetAnswer, names: Sequenc
         guest=guest,
         pid=pid,
         doubt=process.doubt,
-        condition=_condition(pid) if pid and verdict != ANSWERED else None,
+        condition=condition_of(pid) if pid and verdict != ANSWERED else None,
         verdict=verdict,
         reason=reason,
         holder=named(holder_pid) if holder_pid else None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ganeti_hv_kvm.cli.frame.failure import CommandError
 from ganeti_hv_kvm.cli.frame.output import quoted
+from ganeti_hv_kvm.cli.node import look
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
 from ganeti_hv_kvm.cli.node.process import holder_of
 
@@ -46,7 +47,23 @@ def _failure(guest: LocalGuest, err: QmpError, *, is_begun: bool) -> CommandErro
         done = "; nothing was done"
     else:
         done = f"; whether {err.command} was carried out cannot be told: look at the guest"
-    text = f"{quoted(guest.name)}: {err}{holder_of(err)}{done}"
+    stands_still = "" if is_begun else _why_it_stands_still(guest, err)
+    text = f"{quoted(guest.name)}: {err}{holder_of(err)}{stands_still}{done}"
     is_refused = isinstance(err, QmpRefusedError)
     sent = err.sent if is_begun else False
     return CommandError(text, name=guest.name, command=err.command, sent=sent, refused=is_refused)
+
+
+def _why_it_stands_still(guest: LocalGuest, err: QmpError) -> str:
+    """Give "; its process is stopped by a signal", to follow an error that cannot tell.
+
+    A freezer does not show in the state that the library looks at, and where as many wait already
+    as a socket takes, it does not learn whom to look at. One that has gone may seem to hold the
+    monitor as long as nobody there closes what it had.
+    """
+    is_told = err.peer_state == "busy" and err.peer_pid is not None
+    if is_told or err.peer_state not in (None, "silent", "busy"):
+        return ""
+    pid = look.find(guest).pid
+    why = look.STANDS_STILL.get(str(look.condition_of(pid))) if pid else None
+    return f"; {why}" if why else ""
