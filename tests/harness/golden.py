@@ -36,6 +36,8 @@ _REPLACED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"\b(fd|vhostfd|fds|vhostfds)=[\d:]+"), r"\1=N"),
     (re.compile(r"-\d{8}T\d{6}Z\b"), "-MOMENT"),
     (re.compile(r"/gnt-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/"), "/GROUP/"),
+    # whether the kernel says of a peer that ended "broken pipe" or "reset" is chance
+    (re.compile(r"(Unable to write to socket): .+"), r"\1: WHY"),
     # by then its process may have ended, or still be about to
     (re.compile(r"(the other side closed it); its process PID .*"), r"\1"),
     (re.compile(r"(monitor: process PID) \(\S+\)"), r"\1 (COMMAND)"),
