@@ -13,8 +13,8 @@ logged; everything goes on with the default.
 from __future__ import annotations
 
 import logging
-import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
@@ -26,6 +26,8 @@ from .hvparams import number_or_zero
 _PREFIX = "GANETI_HV_KVM_"
 _DAY = 86400.0
 _SHOWN = 50
+#: float() takes more than people write: signs, underscores, digits of other scripts.
+_SECONDS = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 _Value = TypeVar("_Value")
 
@@ -95,19 +97,26 @@ class Setting(Generic[_Value]):
         """Give what holds now, where a default would be less than the operator wants.
 
         Raises:
-            errors.HypervisorError: there is a slip in this setting, or the file cannot be read.
+            errors.HypervisorError: there is a slip in this setting, or in a line that may be meant
+                to be this one, or the file cannot be read.
         """
         reason = self.problem()
         if reason is None and self.variable not in os.environ:
-            content = settings_file.content()
-            line = content.lines.get(self.name)
-            if line is None:
-                reason = "; ".join(content.problems)
-            elif slip := self.why_not(line.text):
-                reason = f"{settings_file.PATH}, line {line.number}: {self.name} is {slip}"
+            reason = "; ".join(settings_file.few(self._doubts(settings_file.content())))
         if reason:
             raise errors.HypervisorError(f"what {self.name} is to be cannot be told: {reason}")
         return self.value()
+
+    def _doubts(self, content: settings_file.Content) -> Iterator[str]:
+        line = content.lines.get(self.name)
+        for problem in content.problems:
+            # with a line of its own only what contradicts that: the setting again, or half of it
+            if line is None or settings_file.speaks_of(problem, self.name):
+                yield problem
+        known = {setting.name for setting in ALL}
+        for problem, name in _slips(content):
+            if name == self.name or (name not in known and settings_file.may_mean(name, self.name)):
+                yield problem
 
     def is_set(self) -> bool:
         """Tell whether somebody chose a value, for this node or in the file, be it with a slip."""
@@ -131,11 +140,10 @@ class Seconds(Setting[float]):
 
     def parse(self, text: str) -> float:
         """Give the seconds; a ValueError for what is no such number, or out of bounds."""
-        seconds = float(text)
-        # not a number is within no bounds
-        if not (self._least <= seconds <= self._most) or math.isnan(seconds):
+        word = text.strip()
+        if not _SECONDS.fullmatch(word) or not self._least <= float(word) <= self._most:
             raise ValueError(text)
-        return seconds
+        return float(word)
 
     def words(self, value: float) -> str:
         """Give the seconds without a needless fraction."""
@@ -158,8 +166,7 @@ class Count(Setting[int]):
     def parse(self, text: str) -> int:
         """Give the number; a ValueError for what is none, or out of bounds."""
         word = text.strip()
-        # int() takes more than people write: signs, underscores, digits of other scripts
-        # and the rest of a long one is not nothing
+        # int() takes more than that too; and the rest of a long one is not nothing
         if not (word.isascii() and word.isdigit()) or len(word) > _SHOWN:
             raise ValueError(text)
         number = int(word)
@@ -321,21 +328,26 @@ def _content() -> settings_file.Content:
     content = settings_file.content()
     if content != _told:
         _told = content
-        for problem in _problems_of(content):
+        for problem in settings_file.few(_problems_of(content)):
             logging.warning("%s; the default holds", problem)
     return content
 
 
 def _problems_of(content: settings_file.Content) -> Iterator[str]:
     yield from content.problems
+    yield from (problem for problem, _ in _slips(content))
+
+
+def _slips(content: settings_file.Content) -> Iterator[tuple[str, str]]:
+    """What is wrong with lines that are settings by their form, each with the name there."""
     known = {setting.name: setting for setting in ALL}
     for name, line in content.lines.items():
         place = f"{settings_file.PATH}, line {line.number}"
         setting = known.get(name)
         if setting is None:
-            yield f"{place}: there is no setting {name[:_SHOWN]!r}"
+            yield f"{place}: there is no setting {name[:_SHOWN]!r}", name
         elif reason := setting.why_not(line.text):
-            yield f"{place}: {name} is {reason}"
+            yield f"{place}: {name} is {reason}", name
 
 
 def problems() -> list[str]:
@@ -343,7 +355,8 @@ def problems() -> list[str]:
 
     For the operator (``status``, ``doctor``, ``gnt-cluster verify``): no guest suffers by it.
     """
-    return [*_problems_of(settings_file.content()), *_problems_of_environment()]
+    of_file = settings_file.few(_problems_of(settings_file.content()))
+    return [*of_file, *_problems_of_environment()]
 
 
 def _problems_of_environment() -> list[str]:

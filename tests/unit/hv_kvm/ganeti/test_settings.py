@@ -118,7 +118,7 @@ SLIPS = [
     ("[kvm]\nqmp_timeout = 5\n", "line 1: '[kvm]': the section is [hv-kvm]"),
     (
         "[hv-kvm]\nqmp_timeout = 5\nqmp_timeout = 6\n",
-        "line 3: 'qmp_timeout = 6': qmp_timeout stands on line 2 already, and that one holds",
+        "line 3: 'qmp_timeout = 6': it stands on line 2 already, and that one holds",
     ),
     (
         "[hv-kvm]\nunknown_parameters = refuze\n",
