@@ -17,6 +17,8 @@ from pathlib import Path
 _FILE = "seen.json"
 _MOST_BYTES = 4 << 20
 _OTHERS_MAY_WRITE = 0o022
+#: Seconds since the node's start that no node runs for.
+_LATEST = 1 << 40
 
 
 def note(run_directory: Path, seen: Mapping[str, str], *, are_all: bool) -> dict[str, float]:
@@ -53,7 +55,11 @@ def _read(path: Path) -> dict[str, tuple[str, float]]:
             if not is_ours or status.st_mode & _OTHERS_MAY_WRITE or status.st_size > _MOST_BYTES:
                 return {}
             content = json.loads(stored.read(_MOST_BYTES))
-        return {str(name): (str(what), float(when)) for name, (what, when) in content.items()}
+        return {
+            str(name): (str(what), float(when))
+            for name, (what, when) in content.items()
+            if 0 <= when <= _LATEST  # what is larger may have no float
+        }
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 

@@ -5,6 +5,7 @@ Those of an instance were checked by Ganeti; those of a runtime file may be of a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ganeti import errors
@@ -48,7 +49,9 @@ def number(hvp: HvParams, name: str) -> int:
         ValueError: it is the text of something else.
     """
     value = hvp[name]
-    if not isinstance(value, int | float | str):
+    # JSON's 1e999 is endless to Python, and int() has an error of another family for it
+    is_endless = isinstance(value, float) and not math.isfinite(value)
+    if not isinstance(value, int | float | str) or is_endless:
         raise _unfit(name, "number", value)
     return int(value)
 

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from ganeti import errors
 
 #: What Python raises where it meets them.
-UNFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, RecursionError)
+UNFIT = (
+    *(KeyError, IndexError, AttributeError, TypeError, ValueError, RecursionError),
+    OverflowError,  # of a number that has no float, or of an endless one that has no int
+)
 
 
 def why(err: BaseException) -> str:

@@ -84,7 +84,7 @@ def _notice_or_log(guest: Guest) -> None:
     try:
         notice(guest)
     # whatever lies in one guest's files, all others are to be listed
-    except (errors.HypervisorError, OSError, ArithmeticError, *UNFIT) as err:
+    except (errors.HypervisorError, OSError, *UNFIT) as err:
         logging.warning("What became of the migration of %s is not known: %s", guest.name, err)
 
 

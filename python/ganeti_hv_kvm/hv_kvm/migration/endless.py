@@ -40,6 +40,10 @@ _AUTO_CONVERGE = "auto-converge"
 #: QEMU's own first step of slowing a guest down, in per cent.
 _FIRST_THROTTLE = 20
 _MIB = 1 << 20
+#: What QEMU takes as a limit, in milliseconds.
+_MOST_DOWNTIME = 2_000_000
+#: Seconds since 1970, after which no clock goes; and no whole number is too large for a float.
+_LATEST = 1 << 40
 
 
 class Progress(NamedTuple):
@@ -141,10 +145,15 @@ def read(files: InstanceFiles) -> Noted | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as err:
         logging.warning("%s cannot be read: %s", files.migration_state, err)
         return None
-    if isinstance(limit, int) and limit >= 0 and isinstance(last_step, int | float):
+    # true and false are whole numbers to Python
+    if type(limit) is int and 0 <= limit <= _MOST_DOWNTIME and _is_time(last_step):
         return {"downtime": limit, "last_step": last_step}
     logging.warning("%s does not hold a limit and a time", files.migration_state)
     return None
+
+
+def _is_time(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= _LATEST  # type: ignore[operator]
 
 
 def raise_limit(

@@ -42,7 +42,14 @@ def test_after_a_reboot_nothing_is_known(folder, clock):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "7", '{"web": 7}', "[" * 100000, '{"web": ["x", []]}']
+    "content",
+    [
+        *("", "[]", "7", '{"web": 7}', "[" * 100000, '{"web": ["x", []]}'),
+        # fault: a traceback in each list, for no such number has a float
+        '{"web": ["x", 1%s]}' % ("0" * 400),
+        *('{"web": ["x", -1e999]}', '{"web": ["x", NaN]}', '{"web": ["x", -1]}'),
+    ],
+    ids=range(10),
 )
 def test_a_damaged_note_is_none(folder, content):
     path = folder.parent / "ganeti-hv-kvm/seen.json"

@@ -120,6 +120,13 @@ def test_what_qemu_does_not_take_is_not_noted(hypervisor, caplog):
         '{"downtime": 30}',
         '{"downtime": "30", "last_step": 0}',
         '{"downtime": -1, "last_step": 0}',
+        '{"downtime": true, "last_step": 0}',
+        '{"downtime": 2000001, "last_step": 0}',
+        '{"downtime": 30, "last_step": true}',
+        '{"downtime": 30, "last_step": NaN}',
+        '{"downtime": 30, "last_step": 1e999}',
+        # fault: no poll of the migration was answered any more
+        pytest.param('{"downtime": 30, "last_step": 1%s}' % ("0" * 400), id="no float"),
         pytest.param("[" * 100000, id="deep"),
     ],
 )
