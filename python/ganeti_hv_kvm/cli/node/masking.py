@@ -22,6 +22,8 @@ _OF_COMMANDS = frozenset({"object-add", "qom-set", "change-vnc-password", "set_p
 #: Properties that `qom-get` would give away.
 _PROPERTIES = _NAMES | {"data"}
 
+# Each takes a text once, however long its words are: a reply may be one word of 16 MiB, and no
+# deadline ends a search, which holds Python's lock. So none begins at every letter of a word.
 _PROPERTY = re.compile(
     r"(?i)(?<![\w-])((?:password|passwd|passphrase|rawdata)\s*[=:]\s*)(\"[^\"]*\"|[^\s,\"']+)"
 )
@@ -29,9 +31,10 @@ _SECRET_OBJECT = re.compile(r"(?<![\w-])(data=)((?:[^,\s]|,,)+)")
 _IN_JSON = re.compile(
     r'("(?:password|passwd|passphrase|rawdata|password-data)"\s*:\s*)"(?:[^"\\]|\\.)*"'
 )
-_URI = re.compile(r"(\w[\w+.-]*://[^\s/@:%]+[:%])[^\s/@]+(@)")
-_RBD_KEY = re.compile(r"(rbd:[^\s,]*?:key=)[^\s:,]+")
-_HMP = re.compile(r"(?m)^(\s*(?:set_password|change\s+vnc)\s+\S+)\s.*$")
+_URI = re.compile(r"(?<=[\w+.-])(://[^\s/@:%]+[:%])[^\s/@]+(@)")
+_RBD = re.compile(r"rbd:[^\s,]*")
+_RBD_KEY = re.compile(r"(:key=)[^\s:,]+")
+_HMP = re.compile(r"(?m)^([^\S\n]*(?:set_password|change\s+vnc)\s+\S+)\s.*$")
 
 
 def text(foreign: str) -> str:
@@ -39,7 +42,7 @@ def text(foreign: str) -> str:
     shown = _PROPERTY.sub(rf"\1{HIDDEN}", foreign)
     shown = _IN_JSON.sub(rf'\1"{HIDDEN}"', shown)
     shown = _URI.sub(rf"\1{HIDDEN}\2", shown)
-    shown = _RBD_KEY.sub(rf"\1{HIDDEN}", shown)
+    shown = _RBD.sub(lambda image: _RBD_KEY.sub(rf"\1{HIDDEN}", image[0]), shown)
     if "secret" in shown:
         shown = _SECRET_OBJECT.sub(rf"\1{HIDDEN}", shown)
     return shown

@@ -22,10 +22,29 @@ from ganeti_hv_kvm.cli.node import masking
         ("http://user:geheim@host/x.iso", "http://user:***@host/x.iso"),
         ("rbd:pool/image:id=admin:key=AQD==:conf=x", "rbd:pool/image:id=admin:key=***:conf=x"),
         ("Password: geheim", "Password: ***"),
+        ("+http://user:geheim@host/x", "+http://user:***@host/x"),
+        (
+            "rbd:p/i:key=A==:id=x:key=B==,rbd:p/j:key=C",
+            "rbd:p/i:key=***:id=x:key=***,rbd:p/j:key=***",
+        ),
     ],
 )
 def test_texts(foreign, shown):
     assert masking.text(foreign) == shown
+
+
+@pytest.mark.parametrize(
+    "seed",
+    ["x", "x.", "\xe9", "password", "x://", "x://a:", "rbd:", "rbd:a:", "data=", "secret", " "],
+)
+def test_a_long_text_takes_no_longer_than_it_is(seed):
+    """Fault: hours for one word of a mebibyte, of a reply or a log, and no deadline ends them."""
+    foreign = seed * (4_000_000 // len(seed))
+    assert masking.text(foreign) == foreign
+
+
+def test_a_long_line_of_the_human_monitor_too():
+    assert masking.human("\n" * 1_000_000) == "\n" * 1_000_000
 
 
 @pytest.mark.parametrize(
