@@ -73,7 +73,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     if named is not None and named not in commands.HELP:
         hint = did_you_mean(named, commands.HELP)
         raise UsageError(
-            f"no command {output.quoted(named)!r}{hint} (try: {output.PROGRAM} --help)"
+            f"no command '{output.quoted(named)}'{hint} (try: {output.PROGRAM} --help)"
         )
     parser, parsers = _parser(*([] if named is None else [named]))
     options, extras = parser.parse_known_args(words)
@@ -96,6 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         output.give_up_stdout()
+    except OSError as err:
+        # half an answer is none, be it that nothing is wrong
+        output.give_up_stdout()
+        output.complain(f"the answer cannot be written: {err.strerror or err}")
+        status = exit_status.FAILED
     return status
 
 

@@ -81,7 +81,7 @@ def test_wrong_usage_for_programs_too(capsys):
     [
         (["evnts"], "no command 'evnts'; did you mean 'events'?"),
         ([], "which command? "),
-        (["\x1b[2J"], r"no command '\\x1b[2J'"),
+        (["\x1b[2J"], r"no command '\x1b[2J'"),
         (["--jsno"], "nothing is known of '--jsno'"),
         (["events", "--timeout", "nan"], "--timeout: invalid number of seconds value: 'nan'"),
         (["list", "--timeout", "1e10"], "--timeout: invalid number of seconds value: '1e10'"),
@@ -164,6 +164,57 @@ def test_a_closed_pipe_is_no_error(words):
     )
     status = exit_status.FAILED if "list" in words else exit_status.WELL
     assert (done.stdout, done.stderr) == (f"{status}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("--help", exit_status.FAILED),
+        ("--version", exit_status.FAILED),
+        ("list --run-dir /nowhere --json", exit_status.FAILED),
+        ("list --run-dir {empty}", exit_status.FAILED),
+        ("list --run-dir {empty} --json", exit_status.FAILED),
+        ("top --run-dir {empty} --json --count 1", exit_status.FAILED),
+        ("metrics --run-dir {empty}", exit_status.FAILED),
+    ],
+)
+def test_an_answer_that_cannot_be_written_is_none(words, status, tmp_path):
+    """Fault: a traceback, and the status of a node where something is wrong, or that of none."""
+    words = words.format(empty=tmp_path).split()
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [*RUN, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env=ENVIRONMENT,
+        )  # fmt: skip
+    said = "ganeti-hv-kvm: the answer cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+@pytest.mark.parametrize("words", [["--nonsense"], ["list", "--run-dir", "/nowhere"]])
+def test_the_status_is_told_where_no_word_can_be(words):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [*RUN, *words], stdout=full, stderr=full, check=False, env=ENVIRONMENT
+        )
+    assert done.returncode in (exit_status.USAGE, exit_status.FAILED)
+    code = '"$0" -m ganeti_hv_kvm list --nonsense 2> >(exec true); echo $?'
+    done = subprocess.run(
+        ["bash", "-c", code, sys.executable], capture_output=True, text=True, check=True,
+        env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.stdout == f"{exit_status.USAGE}\n"
+
+
+def test_what_is_said_moves_no_cursor(does, capsys):
+    """Fault: names of guests, and words of QEMU, in some error texts; twice escaped in others."""
+
+    def fail():
+        raise CommandError("no schema of odd\x1b[2Jname\nand more")
+
+    does(fail)
+    assert cli.main(["status"]) == exit_status.FAILED
+    said = "ganeti-hv-kvm: no schema of odd\\x1b[2Jname\nand more\n"
+    assert capsys.readouterr().err == said
 
 
 def test_what_a_start_imports():

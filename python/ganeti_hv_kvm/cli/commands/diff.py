@@ -86,7 +86,7 @@ def text(found: Inquiry, told: list[Difference]) -> list[str]:
     by_name = {one.name: one for one in there}
     known = {one.name for one in stored}
     changed = {one.name for one in told}
-    lines = [f"--- {found.guest.runtime}", f"+++ QEMU, process {found.pid}"]
+    lines = [f"--- {output.quoted(str(found.guest.runtime))}", f"+++ QEMU, process {found.pid}"]
     for one in stored:
         if one.name not in changed:
             lines.append(f"  {_line(one)}")

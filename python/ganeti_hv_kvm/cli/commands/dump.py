@@ -147,7 +147,7 @@ def _wait(guest: LocalGuest, options: argparse.Namespace) -> None:
     if progress.status not in ("completed", "failed"):
         raise CommandError(
             "how the dump ended cannot be told: QEMU says"
-            f" {output.quoted(progress.status)!r}; {options.file} is left as it is"
+            f" '{output.quoted(progress.status)}'; {options.file} is left as it is"
         )
     if progress.status == "failed":
         options.file.unlink(missing_ok=True)

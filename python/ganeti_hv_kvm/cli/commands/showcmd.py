@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     for kind in options.kinds:
         if kind not in _KINDS:
             raise UsageError(
-                f"no kind {output.quoted(kind)!r}{did_you_mean(kind, _KINDS)}"
+                f"no kind '{output.quoted(kind)}'{did_you_mean(kind, _KINDS)}"
                 f" (kinds: {', '.join(_KINDS)})"
             )
     guest = guests.find(options.run_dir, options.name)

@@ -107,6 +107,6 @@ def lines(findings: Iterable[Finding]) -> list[str]:
     told = []
     for one in sorted(kept, key=lambda one: _ORDER.index(one.level)):
         sign = output.painted(_SIGNS[one.level], _COLOURS.get(one.level, output.DIM))
-        told.append(f"{sign} {one.about:<{width}}  {one.text}")
-        told += [f"   {'':<{width}}  > {command}" for command in one.advice]
+        told.append(f"{sign} {one.about:<{width}}  {output.quoted(one.text)}")
+        told += [f"   {'':<{width}}  > {output.quoted(command)}" for command in one.advice]
     return told

@@ -5,12 +5,17 @@ What others wrote (names, QEMU's words) is quoted: none of it may move a termina
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 PROGRAM = "ganeti-hv-kvm"
 
@@ -42,8 +47,13 @@ def write_json(value: object, *, indent: int | None = 2) -> None:
 
 
 def complain(text: str) -> None:
-    """Say what is wrong, on stderr, under the program's name."""
-    print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)
+    """Say what is wrong, on stderr, under the program's name; where that is full, nobody hears."""
+    # whoever made the text may have forgotten a name, or a path with one in it
+    shown = "\n".join(map(quoted, text.split("\n")))
+    try:
+        print(f"{PROGRAM}: {shown}", file=sys.stderr, flush=True)
+    except OSError:
+        _give_up(sys.stderr)
 
 
 def is_coloured() -> bool:
@@ -95,4 +105,9 @@ def prepare_streams() -> None:
 
 def give_up_stdout() -> None:
     """After a closed pipe: whoever read has seen enough, and Python must not find out again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _give_up(sys.stdout)
+
+
+def _give_up(stream: TextIO) -> None:
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -69,7 +69,7 @@ class Table:
         for name in wanted:
             if name not in self._by_name:
                 raise UsageError(
-                    f"no field {output.quoted(name)!r}{did_you_mean(name, self._by_name)}"
+                    f"no field '{output.quoted(name)}'{did_you_mean(name, self._by_name)}"
                     f" (fields: {', '.join(self._by_name)})"
                 )
         chosen = [self._by_name[name] for name in wanted]

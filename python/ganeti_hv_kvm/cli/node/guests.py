@@ -116,7 +116,7 @@ def choose(
     for word in wanted:
         matches = [guest for guest in guests if means(word, guest.name)]
         if not matches:
-            wrong.append(f"no guest {quoted(word)!r} on this node{hint(word, known)}")
+            wrong.append(f"no guest '{quoted(word)}' on this node{hint(word, known)}")
         chosen.update((guest.name, guest) for guest in matches)
     return [guest for guest in guests if guest.name in chosen], wrong
 
@@ -145,6 +145,6 @@ def find(run_directory: Path, name: str) -> LocalGuest:
         return meant[0]
     if meant:
         names = ", ".join(quoted(one.name) for one in meant)
-        raise CommandError(f"{quoted(name)!r} may be each of {names}: write it out", name=name)
+        raise CommandError(f"'{quoted(name)}' may be each of {names}: write it out", name=name)
     meaning = hint(name, [guest.name for guest in guests])
-    raise CommandError(f"no guest {quoted(name)!r} on this node{meaning}", name=name)
+    raise CommandError(f"no guest '{quoted(name)}' on this node{meaning}", name=name)

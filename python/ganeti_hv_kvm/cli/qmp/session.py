@@ -67,7 +67,7 @@ class Session:
             if command == HUMAN:
                 shown = masking.human(str(arguments.get("command-line")))
             raise UsageError(
-                f"{quoted(shown)!r} may change the guest or its QEMU, and was not sent: say"
+                f"'{quoted(shown)}' may change the guest or its QEMU, and was not sent: say"
                 " --write if that is meant",
                 command=command,
             )

@@ -58,7 +58,7 @@ def test_what_is_not_here(folder):
     chosen, wrong = guests.choose(guests.find_all(folder), ["web1", "web3.example.com", "x\n"])
     assert names(chosen) == ["web1"]
     assert wrong[0].startswith("no guest 'web3.example.com' on this node; did you mean 'web")
-    assert wrong[1] == r"no guest 'x\\n' on this node"
+    assert wrong[1] == r"no guest 'x\n' on this node"
 
 
 def test_a_slip_in_a_name_without_its_domain(folder):
