@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
 import sys
 import tarfile
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ganeti_hv_kvm.cli.frame.arguments import NODE_DAEMON_LOG
-from ganeti_hv_kvm.cli.node import masking, qemu_log
+from ganeti_hv_kvm.cli.node import children, masking, qemu_log
 from ganeti_hv_kvm.cli.node.guests import LocalGuest
 from ganeti_hv_kvm.cli.node.patience import OutOfPatienceError, within
 from ganeti_hv_kvm.cli.node.process import PROC
@@ -91,9 +90,9 @@ def of_command(name: str, argv: list[str], seconds: float) -> Part:
     whole = (sys.executable, "-m", "ganeti_hv_kvm", *argv)
 
     def look() -> str:
-        done = _run(whole, seconds)
+        done = children.listen(whole, seconds)
         title = f"$ ganeti-hv-kvm {' '.join(argv)}"
-        return f"{title}\n{done.stdout}{done.stderr}exit status {done.returncode}\n"
+        return f"{title}\n{done.stdout}{done.stderr}exit status {done.status}\n"
 
     return _read(name, look, seconds + 1)
 
@@ -101,7 +100,7 @@ def of_command(name: str, argv: list[str], seconds: float) -> Part:
 def _read(name: str, look: Callable[[], str], seconds: float) -> Part:
     try:
         text = within(seconds, look)
-    except (OSError, ValueError, OutOfPatienceError, subprocess.SubprocessError) as err:
+    except (OSError, ValueError, OutOfPatienceError) as err:
         why = str(err)
         if isinstance(err, OSError) and err.filename:
             why = f"{err.filename}: {err.strerror}"
@@ -150,20 +149,8 @@ def _mentions(path: Path, name: str) -> str:
 
 
 def _output(argv: tuple[str, ...], seconds: float) -> str:
-    done = _run(argv, seconds)
+    done = children.listen(argv, seconds)
     return f"$ {' '.join(argv)}\n{done.stdout[-_MOST_BYTES:]}{done.stderr}"
-
-
-def _run(argv: tuple[str, ...], seconds: float) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=seconds,
-        check=False,
-    )
 
 
 def _answers(guest: LocalGuest, pid: int | None, seconds: float) -> Iterator[Part]:

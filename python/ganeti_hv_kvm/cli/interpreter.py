@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,9 @@ from typing import Any, TypedDict
 
 from ganeti_hv_kvm.cli.frame.arguments import FOR_GANETI
 from ganeti_hv_kvm.cli.frame.failure import CommandError
+from ganeti_hv_kvm.cli.node import children
+from ganeti_hv_kvm.cli.node.children import TooMuchError
+from ganeti_hv_kvm.cli.node.patience import OutOfPatienceError
 
 _PROGRAM = "ganeti-noded"
 _SEARCH_PATH = "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin"
@@ -138,22 +140,15 @@ def run(
     code = resources.files(__package__).joinpath(program).read_text()
     argv = [runtime.python, "-c", code, str(runtime.ganeti_directory or ""), *words]
     try:
-        done = subprocess.run(
-            argv,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            cwd="/",
-            env=environment,
-            timeout=seconds,
-            check=False,
-        )
+        done = children.listen(argv, seconds, environment=environment, directory="/")
     except OSError as err:
         raise AskError(f"cannot run {runtime.python}: {err.strerror}") from err
-    except subprocess.TimeoutExpired as err:
-        raise AskError(f"{runtime.python} gave no answer within {seconds:g} s") from err
-    if done.returncode < 0:
-        raise AskError(f"{runtime.python} died of signal {-done.returncode} while importing Ganeti")
+    except OutOfPatienceError as err:
+        raise AskError(f"{runtime.python} gave {err}") from err
+    except TooMuchError as err:
+        raise AskError(str(err)) from err
+    if done.status < 0:
+        raise AskError(f"{runtime.python} died of signal {-done.status} while importing Ganeti")
     told = next(filter(None, map(_answer, reversed(done.stdout.splitlines()))), None)
     if told is None:
         last_words = done.stderr.strip().splitlines()[-1:] or ["nothing"]

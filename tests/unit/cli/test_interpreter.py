@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,25 @@ def test_what_a_sites_code_prints_beside_it(tmp_path: Path, noise: str) -> None:
 def test_a_python_that_hangs_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(AskError, match=r"gave no answer within 0\.2 s"):
         interpreter.ask(fake_python(tmp_path, "exec sleep 60"), seconds=0.2)
+
+
+@pytest.mark.parametrize("script", ["exec yes", "exec yes >&2", "yes & exit 0", "yes >&2 & exit 1"])
+def test_a_python_that_prints_without_end_is_ended(tmp_path: Path, script: str) -> None:
+    """Fault: all of it was kept until the time was over, a gigabyte for each second or two."""
+    with pytest.raises(AskError, match=r"printed more than 16 MiB, and was ended$"):
+        interpreter.ask(fake_python(tmp_path, script), seconds=30)
+
+
+def test_what_is_held_open_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(AskError, match=r"gave no answer within 0\.5 s"):
+        interpreter.ask(fake_python(tmp_path, "sleep 60 & echo '{}'; exit 0"), seconds=0.5)
+
+
+def test_a_python_that_prints_much_answers_all_the_same(tmp_path: Path) -> None:
+    script = "yes warning | head -c 4000000; echo '{\"a\": 1}'"
+    assert interpreter.run(fake_python(tmp_path, script), "probe.py", [], {**os.environ}, 60) == {
+        "a": 1
+    }
 
 
 def test_the_shells_settings_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
