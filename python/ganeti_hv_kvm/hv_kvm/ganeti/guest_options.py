@@ -73,10 +73,10 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def _bytes(text: str) -> int:
-    found = re.fullmatch(r"([0-9]{1,16})([kmg]?)", text.lower())
-    if found is None or int(found[1]) * _UNITS[found[2]] > MOST_OF_A_LIMIT:
+    found = re.fullmatch(r"([0-9]{1,16})([kKmMgG]?)", text)
+    if found is None or int(found[1]) * _UNITS[found[2].lower()] > MOST_OF_A_LIMIT:
         raise ValueError(text)
-    return int(found[1]) * _UNITS[found[2]]
+    return int(found[1]) * _UNITS[found[2].lower()]
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
@@ -232,7 +232,9 @@ def parse(tags: Iterable[str]) -> tuple[Options, list[str]]:
         option = option_of(name)
         if option is None:
             known = ", ".join(_BY_NAME)
-            problems.append(f"tag {tag[:_SHOWN]!r}: there is no option {name!r}, only {known}")
+            problems.append(
+                f"tag {tag[:_SHOWN]!r}: there is no option {name[:_SHOWN]!r}, only {known}"
+            )
             continue
         try:
             value = _value(option, text if colon else None)

@@ -69,6 +69,7 @@ def test_each_example_is_a_value(option: guest_options.Option) -> None:
         "disk-iops:٣",
         "disk-bps:10T",
         "disk-bps:M",
+        "disk-bps:1\N{KELVIN SIGN}",
         "iothreads:9",
         "iothreads:on",
         "mtu:67",
@@ -102,6 +103,12 @@ def test_unknown_names(tag: str) -> None:
     assert not options
     assert "there is no option" in problem
     assert "watchdog" in problem  # it says which there are
+
+
+def test_a_long_name_is_cut() -> None:
+    """Fault: of apply --tags it was all of what was given."""
+    _, (problem,) = guest_options.parse(["hv-kvm:" + "x" * 50_000])
+    assert len(problem) < 500
 
 
 @pytest.mark.parametrize("tag", ["hv-kvm", "hv_kvm:rng", "HV-KVM:rng", "x:hv-kvm:rng", "web"])
