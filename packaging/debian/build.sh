@@ -14,8 +14,12 @@ packages=$tree/usr/lib/python3/dist-packages doc=$tree/usr/share/doc/$NAME
 mkdir -p "$packages" "$doc" "$tree/usr/sbin" "$tree/DEBIAN"
 
 python3 -m zipfile -e "$WHEEL" "$packages"
-# Debian's installer keeps its own record of files; without pip's, pip leaves them alone.
-rm "$packages"/*.dist-info/RECORD
+# Debian's installer keeps its own record of files; without pip's, pip leaves them alone. What our import
+# compares its files with (installation.py) has another name.
+for record in "$packages"/*.dist-info/RECORD; do
+  grep '^ganeti_hv_kvm/' "$record" >"$record.debian"
+  rm "$record"
+done
 version=$(sed -n 's/^Version: //p' "$packages"/*.dist-info/METADATA)
 command=$(echo "$packages"/*.data/scripts/$NAME)
 sed '1s|.*|#!/usr/bin/python3|' "$command" >"$tree/usr/sbin/$NAME"

@@ -14,6 +14,8 @@ VERSION = "0.1.0"
 
 _PACKAGE = os.path.dirname(__file__)
 _NAME = os.path.basename(_PACKAGE)
+#: The list of files that pip keeps; and the same in Debian's package, which pip leaves alone then.
+_PIPS, _DEBIANS = "RECORD", "RECORD.debian"
 _ELF_64_BITS = 2
 _ELF_LOAD = (1).to_bytes(4, "little")  # a program header for what is mapped
 _ELF_HEADER_LENGTH = 64
@@ -32,7 +34,7 @@ class StaleHookError(ImportError):
 def identity(site_directory: str) -> int:
     """Give a number that another installation into this directory would not have.
 
-    It is 0 where the installer keeps no record of it, as Debian's packages do.
+    It is 0 where pip keeps no record of it: Debian's package is enabled as long as it is there.
     """
     path = newest_record(site_directory)
     return os.stat(path).st_mtime_ns if path else 0
@@ -40,7 +42,9 @@ def identity(site_directory: str) -> int:
 
 def newest_record(site_directory: str) -> str | None:
     """Give the path of the installer's list of this package's files, if it keeps one."""
-    return max(_records(site_directory), key=lambda path: os.stat(path).st_mtime_ns, default=None)
+    return max(
+        _records(site_directory, _PIPS), key=lambda path: os.stat(path).st_mtime_ns, default=None
+    )
 
 
 def is_in(site_directory: str) -> bool:
@@ -130,15 +134,16 @@ def _elf_length(content: bytes) -> int:
     return max(ends)
 
 
-def _records(site_directory: str) -> list[str]:
+def _records(site_directory: str, *kinds: str) -> list[str]:
     """The installer's lists of this package's files; after an unfinished upgrade there are two."""
     try:
         names = os.listdir(site_directory)
     except OSError:
         return []
     paths = (
-        os.path.join(site_directory, name, "RECORD")
+        os.path.join(site_directory, name, kind)
         for name in names
+        for kind in kinds
         if name.startswith(_NAME + "-") and name.endswith(".dist-info")
     )
     return [path for path in paths if os.path.isfile(path)]
@@ -146,7 +151,10 @@ def _records(site_directory: str) -> list[str]:
 
 def _check_record(library: str | None, content: bytes) -> None:
     site_directory = os.path.dirname(_PACKAGE)
-    found = [_first_difference(path, library, content) for path in _records(site_directory)]
+    found = [
+        _first_difference(path, library, content)
+        for path in _records(site_directory, _PIPS, _DEBIANS)
+    ]
     if found and all(found):
         raise DamagedError(f"{found[0]}; {_REPAIR}")
 

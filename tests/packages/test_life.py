@@ -58,6 +58,17 @@ def test_cut_short_it_stands_aside_and_says_how_to_mend_it(root: Root) -> None:
     root.run(STATUS)
 
 
+def test_an_empty_python_file_is_noticed_too(root: Root) -> None:
+    """Fault: it can be imported, and what was in it was missed in the middle of an operation."""
+    root.run(INSTALL)
+    root.run("truncate -s 0 /usr/lib/python3/dist-packages/ganeti_hv_kvm/hv_kvm/lifecycle/stop.py")
+    told = root.run(STATUS, status=1)
+    assert "stop.py has 0 bytes" in told
+    assert "apt install --reinstall" in told
+    root.run(INSTALL)
+    root.run(STATUS)
+
+
 def test_man_page_and_completions_have_each_command(root: Root) -> None:
     root.run(INSTALL)
     page = root.run("zcat /usr/share/man/man8/ganeti-hv-kvm.8.gz").replace("\\", "")

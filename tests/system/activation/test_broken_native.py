@@ -87,8 +87,26 @@ def without_record(library: Path) -> None:
     record.unlink()
 
 
+def as_of_debian(damage: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Where Debian's package put the files: with a record that pip does not take for its own."""
+
+    def both(library: Path) -> None:
+        (record,) = library.parent.parent.glob("ganeti_hv_kvm-*.dist-info/RECORD")
+        lines = [one for one in record.read_text().splitlines() if one.startswith("ganeti_hv_kvm/")]
+        record.with_name("RECORD.debian").write_text("\n".join(lines) + "\n")
+        record.unlink()
+        damage(library)
+
+    return both
+
+
+def a_python_file_is_empty(library: Path) -> None:
+    """As a power cut leaves it: it can be imported, and has none of its functions."""
+    (library.parent / "hv_kvm/lifecycle/power_button.py").write_text("")
+
+
 def also_without_record(damage: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Debian's packages have none: what then still shows."""
+    """An image of a node may have lost it: what then still shows."""
 
     def both(library: Path) -> None:
         without_record(library)
@@ -114,6 +132,13 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "another version": (python_of_another_version, "the native part is of version"),
     "a missing Python file": (a_python_file_is_missing, "target.py is missing"),
     "a short Python file": (a_python_file_is_cut_short, "were installed"),
+    "a short Python file, Debian's record": (as_of_debian(a_python_file_is_cut_short), "installed"),
+    "an empty Python file": (a_python_file_is_empty, "power_button.py has 0 bytes"),
+    "an empty Python file, Debian's record": (
+        as_of_debian(a_python_file_is_empty),
+        "power_button.py has 0 bytes",
+    ),
+    "zeros at its end, Debian's record": (as_of_debian(zeros_at_its_end), "is not as it was"),
     "a short record": (record_is_cut_short, "RECORD is cut short"),
 }
 
@@ -187,6 +212,11 @@ def test_all_of_it_without_ganeti(venv: Venv) -> None:
     code = "import ganeti_hv_kvm\ntry:\n ganeti_hv_kvm.OpenTap\n"
     done = venv.run(venv.python, "-c", code + "except ImportError as err:\n print(err)")
     assert (done.returncode, "is cut short" in done.stdout) == (0, True), done.stderr
+
+
+def test_whole_with_debians_record_it_is_used(enabled: Venv) -> None:
+    as_of_debian(lambda _: None)(next(enabled.package.glob("_native*.so")))
+    assert enabled.status()[1]["module"] == "replacement"
 
 
 def test_an_unfinished_upgrade_leaves_two_records(enabled: Venv) -> None:
