@@ -61,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
     except CommandError as err:
         if err.facts.get("sent") is False or err.facts.get("refused"):
             path.unlink(missing_ok=True)
-        raise
+            raise
+        raise CommandError(f"{err}; {path} is left as it is", **err.facts) from err
     finally:
         os.close(descriptor)
     if not options.json:
@@ -158,8 +159,15 @@ def _wait(guest: LocalGuest, options: argparse.Namespace) -> None:
 
 
 def _tell(guest: LocalGuest, options: argparse.Namespace, before: str) -> int:
-    with monitor.connected(guest, options.timeout) as qmp:
-        after = run_state.ask(qmp)
+    try:
+        with monitor.connected(guest, options.timeout) as qmp:
+            after = run_state.ask(qmp)
+    except CommandError as err:
+        name = output.quoted(guest.name)
+        raise CommandError(
+            f"{options.file} is written, and what {name} does now cannot be told: {err}",
+            **err.facts,
+        ) from err
     size = options.file.stat().st_size
     if options.json:
         values = {"name": guest.name, "file": str(options.file), "bytes": size}

@@ -69,3 +69,28 @@ def test_only_a_dump_that_failed_is_removed(qemu, tmp_path, capsys, status):
     assert done == exit_status.FAILED
     assert (tmp_path / "memory").exists() == (status != "failed")
     assert ("cannot be told" in told) == (status != "failed")
+
+
+def test_where_it_cannot_be_told_whether_it_was_begun_the_file_is_named(qemu, tmp_path, capsys):
+    """Fault: it was left without a word, and QEMU may be writing into it."""
+    qemu.lose("dump-guest-memory")
+    done, told = dump(qemu, tmp_path / "memory", capsys)
+    assert done == exit_status.FAILED
+    assert "whether dump-guest-memory was carried out cannot be told" in told
+    assert told.rstrip().endswith(f"; {tmp_path}/memory is left as it is")
+    assert (tmp_path / "memory").exists()
+
+
+def test_one_that_is_written_is_said_to_be(qemu, tmp_path, capsys):
+    """Fault: the error was only that of a look at the guest afterwards, and the dump was made."""
+
+    def begin(_arguments):
+        qemu.answers["query-dump"] = {"status": "completed", "completed": 5, "total": 5}
+        qemu.lose("query-status", 9)
+        return {}
+
+    qemu.answers["dump-guest-memory"] = begin
+    done, told = dump(qemu, tmp_path / "memory", capsys)
+    assert done == exit_status.FAILED
+    assert f"{tmp_path}/memory is written, and what {NAME} does now cannot be told: " in told
+    assert (tmp_path / "memory").exists()
