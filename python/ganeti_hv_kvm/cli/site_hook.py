@@ -84,12 +84,23 @@ def write() -> tuple[Path, bool]:
     path = directory / FILE_NAME
     try:
         text = _text_for(str(directory))
-        if path.exists() and path.read_text() == text:
+        if _has(path, text):
             return path, False
         _replace(path, text)
     except OSError as err:
         raise HookError(f"cannot write {path}: {err.strerror}") from err
     return path, True
+
+
+def _has(path: Path, text: str) -> bool:
+    wanted = text.encode()
+    try:
+        # whatever else is in its place, a pipe or a device, is neither waited for nor read whole
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    with open(descriptor, "rb") as stream:
+        return stream.read(len(wanted) + 1) == wanted
 
 
 def _text_for(directory: str) -> str:
@@ -117,7 +128,7 @@ def _replace(path: Path, text: str) -> None:
     # Python may start at any moment: it must find no file, or all of it.
     fd, unfinished = tempfile.mkstemp(prefix=_UNFINISHED_PREFIX, dir=path.parent)
     try:
-        with os.fdopen(fd, "w") as stream:
+        with os.fdopen(fd, "w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
             os.fchmod(stream.fileno(), 0o644)

@@ -48,6 +48,30 @@ def test_an_older_hook_is_replaced(directory: Path) -> None:
     assert "something_else" not in path.read_text()
 
 
+@pytest.mark.parametrize("kind", ["binary", "pipe", "endless", "dangling"])
+def test_what_is_no_hook_is_replaced(directory: Path, kind: str) -> None:
+    """Fault: a traceback, or a command without an end."""
+    path = directory / "ganeti-hv-kvm.pth"
+    if kind == "binary":
+        path.write_bytes(b"\xff\xfe\0")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "endless" else "/nowhere/x")
+    assert site_hook.write() == (path, True)
+    assert path.is_file()
+    assert not path.is_symlink()
+    assert site_hook.write() == (path, False)
+
+
+def test_a_folder_in_its_place_is_left(directory: Path) -> None:
+    (directory / "ganeti-hv-kvm.pth").mkdir()
+    with pytest.raises(site_hook.HookError, match=r"cannot write .*Is a directory"):
+        site_hook.write()
+    with pytest.raises(site_hook.HookError, match=r"cannot remove .*Is a directory"):
+        site_hook.remove()
+
+
 def test_others_may_read_it_whatever_the_umask(directory: Path) -> None:
     previous = os.umask(0o077)
     try:
