@@ -130,7 +130,13 @@ def _ask(ganeti: Path | None, seconds: float, environment: Mapping[str, str], *w
     kept = {
         name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", _PREFIX))
     }
-    told = interpreter.run(here, "with_ganeti.py", words, {**kept, **environment}, seconds)
+    told = interpreter.run(
+        here, "with_ganeti.py", words, {**kept, **environment}, seconds, wanted=_is_answer
+    )
     if "error" in told:
         raise AskError(told["error"])
     return told["answer"]
+
+
+def _is_answer(told: Mapping[str, object]) -> bool:
+    return "answer" in told or isinstance(told.get("error"), str)

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -120,7 +120,7 @@ def ask(runtime: Runtime, *, as_if_enabled: bool = False, seconds: float = FOR_G
     # A daemon has none of the settings of the shell in which this command runs.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     words = ("1" if as_if_enabled else "0",)
-    facts: Facts = run(runtime, "probe.py", words, environment, seconds)
+    facts: Facts = run(runtime, "probe.py", words, environment, seconds, wanted=_are_facts)
     module = _module(facts)
     return Answer(module, _why(module, facts, as_if_enabled), facts)
 
@@ -131,11 +131,14 @@ def run(
     words: Sequence[str],
     environment: Mapping[str, str],
     seconds: float,
+    *,
+    wanted: Callable[[Mapping[str, Any]], bool],
 ) -> Any:
     """Let the interpreter run one of this folder's files, and give the JSON object that it prints.
 
     The file is given as text: that interpreter may not see this package. Its first argument is the
-    directory of Ganeti's code, "" for none. Raises `AskError`.
+    directory of Ganeti's code, "" for none. `wanted` knows its answer from what a site's code may
+    print beside it, a log of JSON for one. Raises `AskError`.
     """
     code = resources.files(__package__).joinpath(program).read_text()
     argv = [runtime.python, "-c", code, str(runtime.ganeti_directory or ""), *words]
@@ -149,14 +152,19 @@ def run(
         raise AskError(str(err)) from err
     if done.status < 0:
         raise AskError(f"{runtime.python} died of signal {-done.status} while importing Ganeti")
-    told = next(filter(None, map(_answer, reversed(done.stdout.splitlines()))), None)
+    objects = filter(None, map(_object, reversed(done.stdout.splitlines())))
+    told = next((one for one in objects if wanted(one)), None)
     if told is None:
         last_words = done.stderr.strip().splitlines()[-1:] or ["nothing"]
         raise AskError(f"{runtime.python} gave no answer, it said: {last_words[0]}")
     return told
 
 
-def _answer(line: str) -> dict[str, Any] | None:
+def _are_facts(told: Mapping[str, Any]) -> bool:
+    return {"python", "prefix", "enabled", "hook_file"} <= told.keys()
+
+
+def _object(line: str) -> dict[str, Any] | None:
     """Read a line of stdout; what a site's code may print when the program ends is none."""
     try:
         told = json.loads(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,10 @@ def fake_python(tmp_path: Path, script: str) -> Runtime:
     return Runtime(str(program), None)
 
 
+def has_a(told: Mapping[str, Any]) -> bool:
+    return "a" in told
+
+
 @pytest.mark.parametrize(
     ("script", "problem"),
     [
@@ -98,11 +103,29 @@ def test_pythons_that_do_not_answer(tmp_path: Path, script: str, problem: str) -
         interpreter.ask(fake_python(tmp_path, script))
 
 
-@pytest.mark.parametrize("noise", ["echo 5", r"printf '\351t\351\n'", "echo '[1]'", "echo"])
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "echo 5",
+        r"printf '\351t\351\n'",
+        "echo '[1]'",
+        "echo",
+        "echo {}",
+        'echo \'{"level": "info"}\'',
+    ],
+)
 def test_what_a_sites_code_prints_beside_it(tmp_path: Path, noise: str) -> None:
     """Fault: it was taken for the answer, or was a fault of the command."""
     python = fake_python(tmp_path, f"{noise}\necho '{{\"a\": 1}}'\n{noise}\n")
-    assert interpreter.run(python, "probe.py", [], {}, 60) == {"a": 1}
+    assert interpreter.run(python, "probe.py", [], {}, 60, wanted=has_a) == {"a": 1}
+
+
+@pytest.mark.parametrize("told", ["{}", '{"answer": 1}', '{"hook_file": null}'])
+def test_an_object_that_is_no_answer(tmp_path: Path, told: str) -> None:
+    """Fault: a KeyError, which is a fault of the command."""
+    python = fake_python(tmp_path, f"echo '{told}'; echo 'no more' >&2")
+    with pytest.raises(AskError, match="gave no answer, it said: no more"):
+        interpreter.ask(python)
 
 
 def test_a_python_that_hangs_is_given_up(tmp_path: Path) -> None:
@@ -124,9 +147,8 @@ def test_what_is_held_open_is_given_up(tmp_path: Path) -> None:
 
 def test_a_python_that_prints_much_answers_all_the_same(tmp_path: Path) -> None:
     script = "yes warning | head -c 4000000; echo '{\"a\": 1}'"
-    assert interpreter.run(fake_python(tmp_path, script), "probe.py", [], {**os.environ}, 60) == {
-        "a": 1
-    }
+    python = fake_python(tmp_path, script)
+    assert interpreter.run(python, "probe.py", [], {**os.environ}, 60, wanted=has_a) == {"a": 1}
 
 
 def test_the_shells_settings_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
