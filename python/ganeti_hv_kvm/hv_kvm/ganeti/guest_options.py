@@ -167,11 +167,18 @@ class DiskLimit(NamedTuple):
 class Options:
     """What the tags of an instance ask for, as far as they are right."""
 
-    __slots__ = ("values",)
+    __slots__ = ("values", "wrong")
 
-    def __init__(self, values: Mapping[str, Value] | None = None) -> None:
-        """Take value by name; what is not in it was not asked for."""
+    def __init__(
+        self, values: Mapping[str, Value] | None = None, wrong: Iterable[str] = ()
+    ) -> None:
+        """Take value by name; what is not in it was not asked for, or only by a wrong tag.
+
+        Args:
+            wrong: names in tags that are wrong, as they are written there.
+        """
         self.values: Mapping[str, Value] = values or {}
+        self.wrong = frozenset(wrong)
 
     def __bool__(self) -> bool:
         return bool(self.values)
@@ -194,6 +201,18 @@ class Options:
     def asks_for_uefi(self) -> bool:
         """Whether the guest is to have UEFI firmware."""
         return self.word("firmware") == _UEFI
+
+    @property
+    def has_wrong_limit(self) -> bool:
+        """Whether a tag that may be meant as a limit of a disk is wrong: which, nobody can tell."""
+        return any(name.lower().startswith("disk") for name in self.wrong)
+
+    @property
+    def wrong_kinds(self) -> frozenset[str] | None:
+        """Which limits of all disks are in wrong tags: "iops", "bps"; None if that is not all."""
+        wrong = {name for name in self.wrong if name.lower().startswith("disk")}
+        kinds = {f"disk-{kind}": kind for kind in DiskLimit._fields}
+        return None if wrong - kinds.keys() else frozenset(kinds[name] for name in wrong)
 
     @property
     def limit_of_all_disks(self) -> DiskLimit:
@@ -227,6 +246,7 @@ def parse(tags: Iterable[str]) -> tuple[Options, list[str]]:
     values: dict[str, Value] = {}
     problems: list[str] = []
     twice: set[str] = set()
+    wrong: set[str] = set()
     for tag in sorted(tag for tag in tags if tag.startswith(PREFIX)):
         name, colon, text = tag.removeprefix(PREFIX).partition(":")
         option = option_of(name)
@@ -235,18 +255,21 @@ def parse(tags: Iterable[str]) -> tuple[Options, list[str]]:
             problems.append(
                 f"tag {tag[:_SHOWN]!r}: there is no option {name[:_SHOWN]!r}, only {known}"
             )
+            wrong.add(name)
             continue
         try:
             value = _value(option, text if colon else None)
         except ValueError:
             problems.append(f"tag {tag[:_SHOWN]!r}: {name} may be {option.values}")
+            wrong.add(name)
             continue
         if found := _OF_A_DISK.fullmatch(name):
             name = f"disk{int(found[1])}-{found[2]}"  # disk00 is disk0
         if values.setdefault(name, value) != value:
             twice.add(name)
     problems += [f"{name} is given twice, with different values" for name in sorted(twice)]
-    return Options({name: values[name] for name in values if name not in twice}), problems
+    right = {name: values[name] for name in values if name not in twice}
+    return Options(right, wrong | twice), problems
 
 
 def _value(option: Option, text: str | None) -> Value:

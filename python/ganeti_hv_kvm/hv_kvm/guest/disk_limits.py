@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _IOPS: str | None = getattr(constants, "HV_DISK_IOPS", None)
 _BPS: str | None = getattr(constants, "HV_DISK_BPS", None)
 
+#: What becomes of limits while a tag is wrong that may be meant as one.
+LIMITS_STAY = "its disks keep the limits that they have"
 #: QEMU counts in 64 bits with a sign.
 _MOST = (1 << 63) - 1
 
@@ -89,6 +91,7 @@ def apply(
     limits: GuestLimits,
     disks: Iterable[tuple[int, BlockDevice]],
     instance_uuid: str,
+    kept: Iterable[str] = (),
 ) -> None:
     """Let disks have their limits; what was set before is replaced, also by none.
 
@@ -96,6 +99,7 @@ def apply(
         qmp: the guest's monitor, connected.
         disks: each with its number among the guest's disks.
         instance_uuid: QEMU's name for what shares the limits.
+        kept: "iops", "bps": those that stay as they are in QEMU.
 
     Raises:
         errors.HypervisorError: a disk is not found in QEMU, or QEMU refuses; the disks before it
@@ -111,6 +115,7 @@ def apply(
         limit, group = limits.common, instance_uuid
         if number in limits.own:
             limit, group = limits.own[number], f"{instance_uuid}-{devid}"
+        limit = limit._replace(**{kind: getattr(device.limits, kind) for kind in kept})
         verbs.block_set_io_throttle(qmp, device.name, group, iops=limit.iops, bps=limit.bps)
 
 

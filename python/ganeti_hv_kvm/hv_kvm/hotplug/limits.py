@@ -24,7 +24,11 @@ def of_new(guest: Guest, dev: HotplugDevice) -> None:
     Raises:
         errors.HypervisorError: QEMU refuses.
     """
-    if limits := _of(guest, guest_options.for_running(guest.instance)):
+    options = guest_options.for_running(guest.instance)
+    if options.has_wrong_limit:
+        # in QEMU the last disk of a group says what all of it may do
+        guest_options.warn(guest.name, f"a limit in them is wrong: {disk_limits.LIMITS_STAY}")
+    elif limits := _of(guest, options):
         with guest.monitor() as qmp:
             disk_limits.apply(qmp, limits, [(dev.seq, dev.entry)], guest.instance.uuid)
 
@@ -37,6 +41,9 @@ def after_change(guest: Guest, runtime: KVMRuntime) -> None:
     options, _ = guest_options.parse(guest_options.tags_of(guest.instance))
     limits = _of(guest, options)
     if not limits.own:
+        return
+    if options.has_wrong_limit:
+        guest_options.warn(guest.name, f"a limit in them is wrong: {disk_limits.LIMITS_STAY}")
         return
     try:
         with guest.monitor() as qmp:

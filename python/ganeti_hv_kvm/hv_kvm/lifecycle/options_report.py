@@ -16,7 +16,7 @@ from ganeti_hv_kvm.hv_kvm.command_line import guest_devices, iothreads, memory_b
 from ganeti_hv_kvm.hv_kvm.ganeti import boot_type, guest_options
 from ganeti_hv_kvm.hv_kvm.ganeti.guest_options import Options, When
 from ganeti_hv_kvm.hv_kvm.guest import disk_limits
-from ganeti_hv_kvm.hv_kvm.guest.disk_limits import DiskLimits
+from ganeti_hv_kvm.hv_kvm.guest.disk_limits import LIMITS_STAY, DiskLimits
 from ganeti_hv_kvm.hv_kvm.guest.guest import Guest
 from ganeti_hv_kvm.hv_kvm.host import nic_mtu
 from ganeti_hv_kvm.hv_kvm.kvm_runtime import KVMRuntime
@@ -73,20 +73,28 @@ def of(guest: Guest) -> Report:
             *_mtus(runtime, options),
             *_born_with(runtime, options),
         ]
+    if options.has_wrong_limit:
+        problems.append(f"until that is right, {LIMITS_STAY}")
     return Report(rows, problems)
 
 
 def apply(guest: Guest) -> None:
     """Let a guest that runs have what its tags ask for, as far as that needs no new start.
 
+    A slip in a limit takes none away: what is in force stays until the tag is right. Where it
+    cannot be told which limit of which disk that is, all stay.
+
     Raises:
         errors.HypervisorError: it has no runtime file, or QEMU does not answer, or refuses.
     """
     options, _ = guest_options.parse(guest_options.tags_of(guest.instance))
+    kept = options.wrong_kinds
+    if kept is None:
+        return
     limits = disk_limits.of(guest.instance.hvparams, options)
     disks = boot_type.numbered_data_disks(guest.load().kvm_disks)
     with guest.monitor() as qmp:
-        disk_limits.apply(qmp, limits, disks, guest.instance.uuid)
+        disk_limits.apply(qmp, limits, disks, guest.instance.uuid, kept)
 
 
 def _row(name: str, options: Options, in_force: str, *, is_default: bool) -> Iterator[Row]:
