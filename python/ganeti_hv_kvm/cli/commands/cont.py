@@ -73,9 +73,9 @@ def _check(guest: LocalGuest, state: RunState, moved: migration.Migration, data:
     record = departures.directory(data) / guest.name
     try:
         record.lstat()
-    except FileNotFoundError:
-        return
     except OSError as err:
+        if isinstance(err, FileNotFoundError) and not departures.is_missing(record):
+            return
         raise CommandError(
             f"whether {name} has left this node cannot be told: {record}: {err.strerror}. Nothing"
             " was done; let it be read, and try again",

@@ -38,7 +38,12 @@ def run(options: argparse.Namespace) -> int:
     is_removed = True
     try:
         record.unlink()
-    except FileNotFoundError:
+    except FileNotFoundError as err:
+        if departures.is_missing(record):
+            raise CommandError(
+                f"whether {name} has left this node cannot be told: {record.parent} is a link, and"
+                " where it points there is nothing. Mount what belongs there, and try again"
+            ) from err
         is_removed = False
     except OSError as err:
         raise CommandError(f"{record} is still there: {err.strerror}") from err

@@ -124,7 +124,9 @@ def read(name: str) -> Departure | None:
     path = _path(name)
     try:
         text = utils.ReadFile(path, size=_MOST)
-    except FileNotFoundError:
+    except FileNotFoundError as err:
+        if _leads_nowhere(path) or _leads_nowhere(directory()):
+            raise _unreadable(name, path, err) from err
         return None
     except (OSError, UnicodeDecodeError) as err:
         if isinstance(err, OSError) and err.errno == errno.ENAMETOOLONG:
@@ -134,6 +136,11 @@ def read(name: str) -> Departure | None:
         return _check(json.loads(text))
     except (ValueError, TypeError, RecursionError) as err:
         raise _unreadable(name, path, err) from err
+
+
+def _leads_nowhere(path: str) -> bool:
+    """Whether it is a link to nothing, such as what is on a file system that is not mounted."""
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 def forget(name: str) -> None:

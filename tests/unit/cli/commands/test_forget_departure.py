@@ -53,6 +53,14 @@ def test_nothing_to_forget(forget, capsys):
     assert "Nothing is remembered" in capsys.readouterr().out
 
 
+def test_records_that_are_not_mounted(folder, forget, capsys):
+    """Fault: it said that nothing is remembered."""
+    folder.rmdir()
+    folder.symlink_to("/nowhere/kvm-departed")
+    assert forget("web") == exit_status.FAILED
+    assert "whether web has left this node cannot be told" in capsys.readouterr().err
+
+
 def test_it_cannot_be_removed(folder, forget, capsys):
     (folder / "web").mkdir()
     assert forget("web") == exit_status.FAILED

@@ -48,6 +48,23 @@ def test_a_start_that_ganeti_makes_because_it_did_not_hear():
     assert "ganeti-hv-kvm forget-departure web" in said
 
 
+@pytest.mark.parametrize("what", ["records", "record"])
+def test_a_link_to_nothing_is_a_doubt(folder, what):
+    """Fault: records on a file system that is not mounted were none, and the guest ran twice."""
+    if what == "record":
+        folder.mkdir()
+    (folder if what == "records" else folder / "web").symlink_to("/nowhere/kvm-departed")
+    assert "by migration cannot be told: " in refused()
+
+
+def test_where_the_records_are_elsewhere(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert not refused()
+    leave()
+    assert TARGET in refused()
+
+
 def test_the_node_is_named(monkeypatch):
     store = SimpleNamespace(
         GetNodePrimaryIPList=lambda: ["n1.example.com 192.0.2.1", f"n2.example.com {TARGET}"],
