@@ -212,7 +212,7 @@ def test_bundle(started, command, run, tmp_path):
     golden.check("bundle.txt", said.replace(str(logs.parent), "LOGS/.."), run)
     again = command(*words, "--json")
     assert again.returncode == 3
-    assert "File exists" in json.loads(again.stdout)["error"]["text"]
+    assert "is there already, and was left as it is" in json.loads(again.stdout)["error"]["text"]
 
 
 def test_a_bundle_that_cannot_be_written_leaves_nothing(started, command, tmp_path):

@@ -49,6 +49,11 @@ def run(options: argparse.Namespace) -> int:
         found += bundle.parts(guest, 0 if doubt else pid, options.log_dir, options.timeout)
     try:
         bundle.write(path, title, found)
+    except FileExistsError:
+        raise CommandError(
+            f"{path} is there already, and was left as it is (--output names another place)",
+            path=str(path),
+        ) from None
     except OSError as err:
         raise CommandError(
             f"{path} cannot be written: {err.strerror or err}; nothing is left of it (--output"

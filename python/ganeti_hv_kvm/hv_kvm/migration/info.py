@@ -92,7 +92,7 @@ def was_running(instance: objects.Instance, info: str | bytes) -> bool:
     paused. What an earlier migration left in the runtime file says nothing about this one.
     """
     state = _of_source(instance, info).get(_RUN_STATE)
-    if state not in ("finish-migrate", "postmigrate", None):
+    if isinstance(state, str) and state not in ("finish-migrate", "postmigrate"):
         return state == "running"
     logging.info("The source of %s does not tell whether the guest runs", instance.name)
     return START_PAUSED not in shapes.items(_load(info)[0])

@@ -105,6 +105,9 @@ def test_the_source_says_whether_it_runs(state, runs):
             id="said at an earlier migration",
         ),
         pytest.param(json.dumps([*RUNTIME, 5]), id="no dict"),
+        pytest.param(
+            json.dumps([*RUNTIME, {"run_state": 5, "source": "node1"}]), id="said as no word"
+        ),
     ],
 )
 def test_unless_it_is_said_the_command_decides(text):
