@@ -36,7 +36,7 @@ def migrate(guest: Instance, source: Node, target: Node, *options: str) -> float
             migrants.wait_until(
                 lambda: len(after.seen) >= 20, 20, "the guest to go on on the target"
             )
-    numbers = [number for _, number in [*before.seen, *after.seen]]
+    numbers = migrants.counted(before, after)
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "a tick was lost"
     assert guest.qemus() == [target.short_name]
     assert guest.run_state(target) == "running"

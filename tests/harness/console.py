@@ -26,6 +26,11 @@ class SerialConsole(Closing):
     def close(self) -> None:
         self._socket.close()
 
+    @property
+    def begun(self) -> str:
+        """What came of a line that has no end yet."""
+        return self._rest.decode("utf-8", "replace")
+
     def send(self, command: str) -> None:
         """Type a line; our guest runs it as a shell command."""
         self._socket.settimeout(10)

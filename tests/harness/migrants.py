@@ -65,10 +65,33 @@ class Ticks(Closing):
         self._count += len(new)
         self.seen += [(now, int(line.rpartition(" ")[2])) for line in new if _TICK in line]
 
+    @property
+    def lines(self) -> list[str]:
+        """All that the guest printed here, once this is closed."""
+        return self._serial.lines
+
+    @property
+    def begun(self) -> str:
+        """A line without an end, once this is closed."""
+        return self._serial.begun
+
     def close(self) -> None:
         self._closed.set()
         self._thread.join()
         self._serial.close()
+
+
+def counted(source: Ticks, target: Ticks) -> list[int]:
+    """The numbers of all ticks, in their order.
+
+    One that is being printed when the guest leaves comes half on one node and half on the other.
+    """
+    numbers = [number for _, number in source.seen]
+    first = next(iter(target.lines), "")
+    torn = source.begun + first
+    if _TICK in torn and _TICK not in first:
+        numbers.append(int(torn.rpartition(" ")[2]))
+    return numbers + [number for _, number in target.seen]
 
 
 def stood_still(source: Ticks, target: Ticks) -> float:
