@@ -205,7 +205,7 @@ class Options:
     @property
     def has_wrong_limit(self) -> bool:
         """Whether a tag that may be meant as a limit of a disk is wrong: which, nobody can tell."""
-        return any(name.lower().startswith("disk") for name in self.wrong)
+        return self.wrong_kinds != frozenset()
 
     @property
     def wrong_kinds(self) -> frozenset[str] | None:
