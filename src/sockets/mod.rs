@@ -79,9 +79,17 @@ pub fn listener(path: &Path) -> Result<Option<i32>, Doubt> {
 /// the file since; none on a kernel that does not tell.
 ///
 /// # Errors
-/// [`Doubt`]: somebody listens, and cannot be seen from here.
+/// [`Doubt`]: somebody listens, and cannot be seen from here; or there is no descriptor or memory
+/// left to ask with.
 pub fn bound_to_name(path: &Path) -> Result<Vec<i32>, Doubt> {
-    let inodes = Table::read().map_or_else(|_| Vec::new(), |table| table.bound_to(path));
+    let inodes = match Table::read() {
+        Ok(table) => table.bound_to(path),
+        // Nothing else can tell: what could not be asked for now is not "nobody".
+        Err(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)) => {
+            return Err(doubt(path, &errno::text(errno)));
+        }
+        Err(_) => Vec::new(),
+    };
     if inodes.is_empty() {
         return Ok(Vec::new());
     }

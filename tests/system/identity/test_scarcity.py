@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +56,23 @@ def test_a_listing_with_few_descriptors(hypervisor, start, spare):
             assert names == expected
         else:
             assert isinstance(names, errors.HypervisorError) or names == expected
+
+
+_FIND = "import sys; from ganeti_hv_kvm import _native; print(_native.find_process(*sys.argv[1:]))"
+
+
+@pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])
+def test_without_its_files_it_is_not_taken_for_gone(start, error):
+    """Pid file and socket were removed: what is left is asked of the kernel, by a socket."""
+    (guest,) = start()
+    guest.pidfile.unlink()
+    guest.qmp.unlink()
+    command = [sys.executable, "-c", _FIND, str(guest.pidfile), str(guest.qmp)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(found.stdout) == guest.process.pid
+    failing = ["strace", "-f", "-o", os.devnull, "-e", f"inject=socket:error={error}"]
+    told = subprocess.run([*failing, *command], capture_output=True, text=True, check=False)
+    assert "ProcessUnknownError" in told.stderr
 
 
 @pytest.mark.parametrize("spare", [0, 1, 2])
